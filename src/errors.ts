@@ -1,0 +1,70 @@
+/**
+ * The one list of reasons. A reason names why something was refused, failed or happened; errors, events, metrics and the
+ * command line all use these words and no others, so that what an administrator reads in one place can be searched for in
+ * every other.
+ */
+export const reasons = {
+  // --- what was asked for makes no sense -----------------------------------------------------------------------------
+  USAGE: { exitCode: 2, meaning: 'the command line is not of the form the command takes' },
+  'BAD-SPEC': { exitCode: 2, meaning: 'a device specification cannot be parsed' },
+  'BAD-DOMID': { exitCode: 2, meaning: 'a domain id is not a decimal number from 0 to 32751' },
+  'BAD-FILE': { exitCode: 2, meaning: 'a file that was named cannot be read or parsed' },
+
+  // --- it makes sense, but cannot be done now ------------------------------------------------------------------------
+  'NO-SUCH-FUNCTION': { exitCode: 1, meaning: 'no PCI function has this address on this host' },
+  'NO-SUCH-DOMAIN': { exitCode: 1, meaning: 'no domain has this id' },
+  'NOT-HIDDEN': { exitCode: 1, meaning: 'the function has not been taken from its host driver' },
+  'FUNCTION-IN-USE': { exitCode: 1, meaning: 'the function belongs to a guest already' },
+  'NOT-ATTACHED': { exitCode: 1, meaning: 'the function is not attached to this guest' },
+  QUARANTINED: { exitCode: 1, meaning: 'a reset of the function failed; it is exported to nobody' },
+  BRIDGE: { exitCode: 1, meaning: 'a bridge cannot be exported in this topology' },
+  'HEADER-TYPE': { exitCode: 1, meaning: 'the configuration header is neither type 0 nor type 1' },
+  'NO-SLOT': { exitCode: 1, meaning: 'no slot is left on the virtual bus' },
+  'RESET-FAILED': { exitCode: 1, meaning: 'the function could not be reset' },
+  'TIMED-OUT': { exitCode: 1, meaning: 'the other side did not answer in time' },
+  'REFUSED-BY-GUEST': { exitCode: 1, meaning: 'the front-end turned the request down' },
+  'NO-DAEMON': { exitCode: 1, meaning: 'no pciback daemon serves this directory' },
+  'DAEMON-RUNNING': { exitCode: 1, meaning: 'a pciback daemon serves this directory already' },
+  'CONFORMANCE-FAILED': { exitCode: 1, meaning: 'at least one step of the vectors came out differently' },
+
+  // --- a front-end or a toolstack wrote something unusable -----------------------------------------------------------
+  'BACKEND-KEYS': { exitCode: 1, meaning: 'keys of the back-end directory are missing or malformed' },
+  'FRONTEND-KEYS': { exitCode: 1, meaning: 'keys of the front-end directory are missing or malformed' },
+  'BAD-MAGIC': { exitCode: 1, meaning: 'the front-end speaks another version of the protocol' },
+  'GRANT-FAILED': { exitCode: 1, meaning: 'the page that the front-end granted cannot be mapped' },
+  'EVENT-CHANNEL-FAILED': { exitCode: 1, meaning: 'the event channel of the front-end cannot be bound' },
+  'PAGE-VANISHED': { exitCode: 1, meaning: 'the granted page went away while it was mapped' },
+  'WRITE-DENIED': { exitCode: 1, meaning: 'a guest wrote a register that it may not change' },
+  'EVENT-STORM': { exitCode: 1, meaning: 'a guest sends notifications without requests' },
+
+  // --- the environment lacks something -------------------------------------------------------------------------------
+  'NO-XEN': { exitCode: 3, meaning: 'this machine does not run under Xen' },
+  'NO-PERMISSION': { exitCode: 3, meaning: 'the operating system refused access' },
+  'NO-NATIVE-ADDON': { exitCode: 3, meaning: 'the native addon is missing or does not load' },
+  'NO-XENSTORE': { exitCode: 3, meaning: 'xenstored does not answer' },
+  'BAD-DIRECTORY': { exitCode: 3, meaning: 'a directory is missing or cannot be used' },
+
+  // --- ours ----------------------------------------------------------------------------------------------------------
+  'WORKER-DIED': { exitCode: 1, meaning: 'the worker that served the guest ended unexpectedly' },
+  INTERNAL: { exitCode: 1, meaning: 'a defect of pciback itself' },
+} as const satisfies Record<string, { exitCode: 1 | 2 | 3; meaning: string }>;
+
+export type Reason = keyof typeof reasons;
+
+/** Every refusal says what happened (`message`), why (`reason`) and what to do about it (`remedy`). */
+export class PcibackError extends Error {
+  override readonly name = 'PcibackError';
+  readonly reason: Reason;
+  readonly remedy: string;
+
+  constructor(reason: Reason, message: string, remedy: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+    this.remedy = remedy;
+  }
+
+  /** Exit code of a command that ends with this error: 1 it failed, 2 usage, 3 the environment lacks something. */
+  get exitCode(): 1 | 2 | 3 {
+    return reasons[this.reason].exitCode;
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * What the back-end needs from the machine it runs on. Two providers exist: `xen` talks to the hypervisor, `loopback` is
+ * "a hypervisor in a directory". Everything above this file is the same for both.
+ */
+import type { Sbdf } from '../address.ts';
+import type { ConfigAccess, Resource } from '../config-space/access.ts';
+
+/** What is known of a PCI function before anybody touches it. Plain data: it crosses threads and is stored. */
+export interface FunctionFacts {
+  readonly sbdf: Sbdf;
+  readonly vendor: number;
+  readonly device: number;
+  readonly subsystemVendor: number;
+  readonly subsystemDevice: number;
+  /** 24 bits: base class, sub-class, programming interface. */
+  readonly classCode: number;
+  readonly revision: number;
+  /** The first 64, 256 or 4096 bytes: as many as the host lets us read. */
+  readonly config: Uint8Array;
+  readonly resources: readonly Resource[];
+  /** The host's number for the legacy interrupt; 0 when the function has none. */
+  readonly irq: number;
+  /** Address of the physical function when this is an SR-IOV virtual function. */
+  readonly physicalFunction: Sbdf | null;
+  /** Name of the host's driver; null when none is bound. */
+  readonly driver: string | null;
+  /** Reset methods in the order the host would try them: `flr`, `af_flr`, `pm`, `bus`, `device_specific`, `acpi`. */
+  readonly resetMethods: readonly string[];
+  /** Where the facts come from. */
+  readonly origin: 'host' | 'tree' | 'capture';
+}
+
+/** One function that has been seized: its configuration space, and the operations that go beyond it. */
+export interface HostFunction extends ConfigAccess {
+  readonly facts: FunctionFacts;
+  /** Resets by the given method. Configuration space is afterwards as after power-up; the caller restores it. */
+  reset(method: string): Promise<void>;
+  close(): void;
+}
+
+/** What a look at the shared page found: nothing, a request (now in `op`), or that the page is gone. */
+export type Look = 'idle' | 'request' | 'vanished';
+/** What became of an answer. `abandoned`: the front-end had given the request up, nothing was written. */
+export type Answer = 'published' | 'abandoned' | 'vanished';
+
+/**
+ * The back-end's end of one guest's shared page and event channel. The page itself is never visible to JavaScript: a
+ * request is copied out once, as a whole, and decided on from the copy (XSA-155).
+ */
+export interface Ring {
+  /** The copy: 137 words in the order of `OpWord`. Valid after a look that found a request. */
+  readonly op: Int32Array;
+  /** Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. */
+  look(turns: number): Look;
+  /**
+   * Writes `err` and `value`, the first `vectors` entries of `op`'s MSI-X array, then clears bit 0 and notifies. Does
+   * nothing when bit 0 is clear already or the request in the page is no longer the one that was copied.
+   */
+  answer(err: number, value: number, vectors: number): Answer;
+  /** Unmasks the event channel: `wake` is called again for the next event. Until then events stay pending. */
+  rearm(): void;
+  /** Signals the front-end without an answer; used once after an adoption, when the answer may have gone unannounced. */
+  notify(): void;
+  /** Unbinds and unmaps. May be called twice, and in any state. */
+  close(): void;
+}
+
+/** What a worker thread needs of the machine. Every thread opens its own. */
+export interface Platform {
+  readonly kind: 'loopback' | 'xen';
+  /** Takes the seized function in hand. Throws NO-SUCH-FUNCTION. */
+  openFunction(sbdf: Sbdf): HostFunction;
+  /** Maps the page and binds the port. Throws GRANT-FAILED or EVENT-CHANNEL-FAILED. `wake` runs on this thread's event loop. */
+  openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring;
+  /**
+   * Makes a pirq of the guest for one message-signalled vector: a number > 0, or a negative errno. `entry` is the MSI-X table
+   * entry, or -1 for MSI; `tableBase` is the start of the BAR with the MSI-X table, or 0n.
+   */
+  mapMsi(domid: number, sbdf: Sbdf, entry: number, tableBase: bigint): number;
+  unmapPirq(domid: number, pirq: number): void;
+  /** The pirq of the guest's legacy interrupt for this function, 0 when it has none. */
+  intxPirq(sbdf: Sbdf): number;
+  /** 4096 bytes that belong to this function and outlive the process: its record of what requests changed. */
+  mapRecord(sbdf: Sbdf): ArrayBuffer;
+  close(): void;
+}
+
+/** How a thread opens its platform; plain data, so that it can be sent to a worker. */
+export type PlatformOptions =
+  | { readonly kind: 'loopback'; readonly directory: string }
+  | { readonly kind: 'xen' };

@@ -1,0 +1,10 @@
+import { defineConfig } from 'vitest/config';
+
+// Suites that need more than a fresh machine (real xenstored, Xen under QEMU) have scripts and configurations of their own.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/xen/**', 'test/xenstored/**'],
+    testTimeout: 20_000,
+  },
+});
