@@ -52,3 +52,8 @@ export function formatVdev(address: Sbdf): string {
 export function formatXenstoreSbdf(address: Sbdf): string {
   return formatSbdf(address).replace(/[:.]/g, '-');
 }
+
+/** Reads a `vdev-N` key: as an SBDF, but the function may have two digits. Undefined when the text is no such address. */
+export function parseVdev(text: string): Sbdf | undefined {
+  return parseSbdf(text.replace(/\.0([0-7])$/, '.$1'));
+}

@@ -1,0 +1,288 @@
+/**
+ * The back-end's side of one guest's xenbus handshake: `backend/pci/<domid>/0` and `device/pci/0` of the guest.
+ *
+ * A watch is only a doorbell: whoever runs the machine reads both directories again and sends `observed` with what they
+ * say now. Resting states decide on the latest view, states with an effect note the view and decide when the effect is
+ * done; an effect brings a view of its own, so that no decision rests on what was true before it. What is written to
+ * xenstore, and in which order, is in the effects; the states they leave behind:
+ *
+ *     waiting 2     initialised 3     connected 4     closing 5     closed 6     reconfigured 8
+ *
+ * State 7 is written by the toolstack. Rules: Linux xen-pciback's xenbus.c, and libxl_pci.c for the other side.
+ */
+import { assign, fromPromise, setup } from 'xstate';
+import type { Sbdf } from '../src/address.ts';
+import { type GuestView, XenbusState } from '../src/xenbus/index.ts';
+import { type FunctionFailure, failureOf } from './function.ts';
+
+export interface GuestContext {
+  readonly domid: number;
+  readonly view: GuestView;
+  /** A front-end directory that is missing at first may still be on its way; one that was there has gone for good. */
+  readonly frontendSeen: boolean;
+  /** Host addresses of the functions this guest has. */
+  readonly exported: readonly Sbdf[];
+  readonly failure: FunctionFailure | null;
+  /** The daemon is going down: the guest has a limited time to close. */
+  readonly stopping: boolean;
+}
+
+export type GuestEvent =
+  /** Something in the two directories may have changed, and this is what they say. */
+  | { readonly type: 'observed'; readonly view: GuestView }
+  /** The worker that served the guest ended: everything in it is gone, the guest's page and channel are not. */
+  | { readonly type: 'workerDied' }
+  /** The shared page went away under the ring. */
+  | { readonly type: 'ringLost' }
+  /** The daemon ends in an orderly way. */
+  | { readonly type: 'stop' };
+
+/** What every effect returns: the directories as it left them, and the functions the guest has now. */
+export interface Settled {
+  readonly view: GuestView;
+  readonly exported: readonly Sbdf[];
+}
+
+/** The resting state in which an adopted guest goes on. */
+export type Position = 'waiting' | 'initialised' | 'connected' | 'reconfigured' | 'closing' | 'closed';
+
+export interface Adopted extends Settled {
+  readonly position: Position;
+}
+
+const unprovided = (name: string) => (): Promise<never> =>
+  Promise.reject(new Error(`${name} is not provided`));
+const effect = (name: string) => fromPromise<Settled, GuestContext>(unprovided(name));
+
+const { Unknown, Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring } =
+  XenbusState;
+
+const guest = setup({
+  types: {
+    context: {} as GuestContext,
+    events: {} as GuestEvent,
+    input: {} as { readonly domid: number; readonly view: GuestView },
+  },
+  actors: {
+    /** Writes InitWait. */
+    announce: effect('announce'),
+    /** Exports what the directory lists, publishes roots, and from InitWait goes to Initialised. */
+    exportFunctions: effect('exportFunctions'),
+    /** Takes over what an earlier back-end, or a worker that died, was serving. */
+    adopt: fromPromise<Adopted, GuestContext>(unprovided('adopt')),
+    /** Reads the front-end's keys, maps the page, binds the port, writes Connected. */
+    connect: effect('connect'),
+    /** Exports what was added, takes back what is to go, writes Reconfigured. */
+    reconfigure: effect('reconfigure'),
+    /** Writes Connected after the front-end has followed a reconfiguration. */
+    resume: effect('resume'),
+    /** Unbinds and unmaps, then writes Closing. */
+    disconnect: effect('disconnect'),
+    /** Writes Closed. */
+    close: effect('close'),
+    /** Unbinds and unmaps, resets and gives back every function, then writes Closed if the directory is still there. */
+    release: effect('release'),
+    /** Unbinds and unmaps, writes the error key and goes to Closing. */
+    fail: effect('fail'),
+  },
+  actions: {
+    settle: assign((_, { view, exported }: Settled) => ({ view, exported })),
+    fault: assign((_, { error }: { error: unknown }) => ({ failure: failureOf(error) })),
+  },
+  guards: {
+    /** The toolstack has removed our directory, or the guest and its directory are no more. */
+    gone: ({ context: { view, frontendSeen } }) =>
+      !view.present || (frontendSeen && view.frontendState === Unknown),
+    /** The toolstack wrote Closing into our directory (xend, and libxl's generic teardown). */
+    toldToClose: ({ context: { view } }) => view.state === Closing,
+    stopping: ({ context }) => context.stopping,
+    offline: ({ context }) => !context.view.online,
+    fresh: ({ context: { view } }) => view.state === Initialising,
+    /** An earlier back-end got further than that. */
+    inheritable: ({ context: { view } }) => view.state >= InitWait,
+    listed: ({ context: { view } }) => view.devices !== undefined,
+    pending: ({ context }) => pendingDevices(context),
+    frontendReady: ({ context: { view } }) => view.frontendState === Initialised,
+    frontendConnected: ({ context: { view } }) => view.frontendState === Connected,
+    frontendClosing: ({ context: { view } }) => view.frontendState === Closing,
+    frontendClosed: ({ context: { view } }) => view.frontendState === Closed,
+    /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
+    frontendRestarts: ({ context: { view } }) =>
+      view.frontendState === Initialising || view.frontendState === Initialised,
+    reconfigurationAsked: ({ context: { view } }) =>
+      view.state === Reconfiguring && view.frontendState === Reconfiguring,
+    /** The effect came to nothing because its worker ended: another worker takes over from whatever was reached. */
+    lostWorker: (_, { error }: { error: unknown }) => failureOf(error).reason === 'WORKER-DIED',
+    adoptedAs: (_, { adopted, position }: { adopted: Adopted; position: Position }) =>
+      adopted.position === position,
+  },
+  delays: {
+    /** How long an orderly end of the daemon waits for a guest to close its side, in milliseconds. */
+    patience: 5000,
+  },
+});
+
+/** Functions the toolstack has added or wants back, and that have not been dealt with yet. */
+export function pendingDevices({ view, exported }: GuestContext): boolean {
+  return (view.devices ?? []).some(
+    ({ sbdf, state }) =>
+      state === Initialising || (state === Closing && sbdf !== undefined && exported.includes(sbdf)),
+  );
+}
+
+const context = (from: { context: GuestContext }): GuestContext => from.context;
+
+type SettlingEffect =
+  | 'announce'
+  | 'exportFunctions'
+  | 'connect'
+  | 'reconfigure'
+  | 'resume'
+  | 'disconnect'
+  | 'close'
+  | 'release'
+  | 'fail';
+
+/** A state that lasts as long as its effect, then leads on; a failed effect fails the guest. */
+const during = (src: SettlingEffect, next: string, onFailure = 'failing') =>
+  guest.createStateConfig({
+    invoke: {
+      src,
+      input: context,
+      onDone: { target: next, actions: { type: 'settle', params: ({ event }) => event.output } },
+      onError: [
+        { guard: { type: 'lostWorker', params: ({ event }) => event }, target: 'adopting' },
+        { target: onFailure, actions: { type: 'fault', params: ({ event }) => event } },
+      ],
+    },
+  });
+
+const positions: readonly Position[] = [
+  'waiting',
+  'initialised',
+  'connected',
+  'reconfigured',
+  'closing',
+  'closed',
+];
+
+/** What ends the service of a connected guest, in order of precedence. */
+const endings = [
+  { guard: 'gone', target: 'releasing' },
+  { guard: 'stopping', target: 'disconnecting' },
+  { guard: 'toldToClose', target: 'disconnecting' },
+  { guard: 'frontendClosing', target: 'disconnecting' },
+  { guard: 'frontendClosed', target: 'disconnecting' },
+] as const;
+
+export const guestMachine = guest.createMachine({
+  id: 'guest',
+  context: ({ input: { domid, view } }) => ({
+    domid,
+    view,
+    frontendSeen: view.frontendState !== Unknown,
+    exported: [],
+    failure: null,
+    stopping: false,
+  }),
+  on: {
+    observed: {
+      actions: assign(({ context: { frontendSeen }, event: { view } }) => ({
+        view,
+        frontendSeen: frontendSeen || view.frontendState !== Unknown,
+      })),
+    },
+    stop: { actions: assign({ stopping: true }) },
+  },
+  initial: 'seen',
+  states: {
+    seen: {
+      description: 'A directory has appeared; the toolstack may not have finished it.',
+      always: [
+        { guard: 'gone', target: 'released' },
+        { guard: 'inheritable', target: 'adopting' },
+        { guard: 'stopping', target: 'released' },
+        { guard: 'fresh', target: 'announcing' },
+      ],
+    },
+    announcing: during('announce', 'waiting'),
+    waiting: {
+      description: 'InitWait: the functions are not listed yet.',
+      always: [
+        { guard: 'gone', target: 'releasing' },
+        { guard: 'stopping', target: 'releasing' },
+        { guard: 'toldToClose', target: 'disconnecting' },
+        { guard: 'listed', target: 'exporting' },
+      ],
+    },
+    exporting: during('exportFunctions', 'initialised'),
+    initialised: {
+      description:
+        'Initialised: the functions are exported, the front-end has not come up. More may be listed meanwhile.',
+      always: [
+        ...endings,
+        { guard: 'pending', target: 'exporting' },
+        { guard: 'frontendReady', target: 'connecting' },
+      ],
+      on: { workerDied: 'adopting' },
+    },
+    adopting: {
+      description: 'Taking over from a back-end that was killed or a worker that died.',
+      invoke: {
+        src: 'adopt',
+        input: context,
+        onDone: positions.map((position) => ({
+          guard: {
+            type: 'adoptedAs' as const,
+            params: ({ event }: { event: { output: Adopted } }) => ({ adopted: event.output, position }),
+          },
+          target: position,
+          actions: {
+            type: 'settle' as const,
+            params: ({ event }: { event: { output: Adopted } }) => event.output,
+          },
+        })),
+        onError: { target: 'failing', actions: { type: 'fault', params: ({ event }) => event } },
+      },
+    },
+    connecting: during('connect', 'connected'),
+    connected: {
+      description: 'Connected: requests are served.',
+      always: [...endings, { guard: 'reconfigurationAsked', target: 'reconfiguring' }],
+      on: { workerDied: 'adopting', ringLost: 'disconnecting' },
+    },
+    reconfiguring: during('reconfigure', 'reconfigured'),
+    reconfigured: {
+      description: 'Reconfigured: waiting for the front-end to rescan its bus. Requests are served.',
+      always: [...endings, { guard: 'frontendConnected', target: 'resuming' }],
+      on: { workerDied: 'adopting', ringLost: 'disconnecting' },
+    },
+    resuming: during('resume', 'connected'),
+    disconnecting: during('disconnect', 'closing'),
+    closing: {
+      description: 'Closing: the ring is down, the front-end has still to say that it is closed.',
+      always: [
+        { guard: 'gone', target: 'releasing' },
+        { guard: 'frontendClosed', target: 'shutting' },
+      ],
+      after: { patience: { guard: 'stopping', target: 'releasing' } },
+    },
+    shutting: during('close', 'closed'),
+    closed: {
+      description:
+        'Closed: the functions stay with the guest while it is online, and a front-end may start over.',
+      always: [
+        { guard: 'gone', target: 'releasing' },
+        { guard: 'stopping', target: 'releasing' },
+        { guard: 'offline', target: 'releasing' },
+        { guard: 'frontendRestarts', target: 'announcing' },
+      ],
+    },
+    failing: during('fail', 'closing', 'releasing'),
+    releasing: {
+      description: 'Every function is being reset and given back.',
+      ...during('release', 'released', 'released'),
+    },
+    released: { type: 'final' },
+  },
+});

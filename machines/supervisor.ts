@@ -1,0 +1,82 @@
+/**
+ * The life of the daemon: what it must have done before it may say that it is ready, and how it ends. Guests and functions
+ * have machines of their own; this one only knows whether they can be looked after at all.
+ */
+import { assign, fromPromise, setup } from 'xstate';
+import { type FunctionFailure, failureOf } from './function.ts';
+
+export interface SupervisorContext {
+  readonly failure: FunctionFailure | null;
+}
+
+export type SupervisorEvent =
+  /** xenstored went away; guests go on being served, but nothing new can be agreed with them. */
+  { readonly type: 'xenstoreLost' } | { readonly type: 'xenstoreBack' } | { readonly type: 'stop' };
+
+const unprovided = (name: string) => (): Promise<never> =>
+  Promise.reject(new Error(`${name} is not provided`));
+const step = (name: string) => fromPromise(unprovided(name));
+
+const supervisor = setup({
+  types: { context: {} as SupervisorContext, events: {} as SupervisorEvent },
+  actors: {
+    /** Checks the environment, takes the directory for itself, connects to xenstored. */
+    open: step('open'),
+    /** Reads what an earlier daemon left and takes over the guests that it served. */
+    adopt: step('adopt'),
+    /** Hides what it was told to hide. */
+    hide: step('hide'),
+    /** Closes every guest, gives every function back, lets go of the directory. */
+    drain: step('drain'),
+  },
+  actions: {
+    fault: assign((_, { error }: { error: unknown }) => ({ failure: failureOf(error) })),
+  },
+});
+
+type Step = 'open' | 'adopt' | 'hide';
+
+/** A step of coming up. Whatever it had done by then is undone by draining, also when it fails or a stop comes in between. */
+const during = (src: Step, next: string) =>
+  supervisor.createStateConfig({
+    invoke: {
+      src,
+      onDone: next,
+      onError: { target: 'failing', actions: { type: 'fault', params: ({ event }) => event } },
+    },
+    on: { stop: 'draining' },
+  });
+
+export const supervisorMachine = supervisor.createMachine({
+  id: 'supervisor',
+  context: { failure: null },
+  initial: 'opening',
+  states: {
+    opening: during('open', 'adopting'),
+    adopting: during('adopt', 'hiding'),
+    hiding: during('hide', 'ready'),
+    ready: {
+      description: 'Directories are watched, guests come and go.',
+      on: { xenstoreLost: 'severed', stop: 'draining' },
+    },
+    severed: {
+      description:
+        'xenstored does not answer. Requests are served on; the watches are armed again when it is back.',
+      on: { xenstoreBack: 'ready', stop: 'draining' },
+    },
+    failing: {
+      description: 'The daemon could not come up and cleans up after itself.',
+      invoke: { src: 'drain', onDone: 'failed', onError: 'failed' },
+    },
+    draining: {
+      description: 'Guests are being closed and functions given back.',
+      invoke: {
+        src: 'drain',
+        onDone: 'stopped',
+        onError: { target: 'failed', actions: { type: 'fault', params: ({ event }) => event } },
+      },
+    },
+    stopped: { type: 'final' },
+    failed: { type: 'final' },
+  },
+});

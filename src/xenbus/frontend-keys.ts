@@ -1,0 +1,51 @@
+import { PcibackError } from '../errors.ts';
+import { protocolMagic } from '../ring/layout.ts';
+import { parseDecimal } from './text.ts';
+
+/** What a front-end publishes before it goes to Initialised. */
+export interface FrontendKeys {
+  /** Grant reference of the shared page. */
+  readonly grantRef: number;
+  /** The front-end's unbound event channel. */
+  readonly port: number;
+}
+
+export const frontendKeyNames = ['pci-op-ref', 'event-channel', 'magic'] as const;
+
+const highest32 = 0xffff_ffff;
+
+/** Reads the keys in the order of `frontendKeyNames`. Throws FRONTEND-KEYS or BAD-MAGIC; the guest wrote all of them. */
+export function parseFrontendKeys(values: readonly (string | undefined)[]): FrontendKeys {
+  const [ref, channel, magic] = values;
+  const missing = frontendKeyNames.filter((_, index) => values[index] === undefined);
+  if (missing.length > 0) {
+    throw new PcibackError(
+      'FRONTEND-KEYS',
+      `the front-end went to Initialised without ${missing.join(', ')}`,
+      'see which front-end driver the guest runs',
+    );
+  }
+  if (magic !== protocolMagic) {
+    throw new PcibackError(
+      'BAD-MAGIC',
+      `the front-end's magic is ${quote(magic)}, not ${protocolMagic}`,
+      'use a guest whose pcifront speaks this version of the protocol',
+    );
+  }
+  const grantRef = parseDecimal(ref, highest32);
+  const port = parseDecimal(channel, highest32);
+  if (grantRef === undefined || port === undefined) {
+    throw new PcibackError(
+      'FRONTEND-KEYS',
+      `pci-op-ref is ${quote(ref)} and event-channel is ${quote(channel)}; both must be decimal numbers`,
+      'see which front-end driver the guest runs',
+    );
+  }
+  return { grantRef, port };
+}
+
+/** A guest's text, safe and short enough for a message. */
+function quote(text: string | undefined): string {
+  const shown = (text ?? '').slice(0, 32);
+  return JSON.stringify(shown.length < (text ?? '').length ? `${shown}...` : shown);
+}

@@ -1,0 +1,14 @@
+export { type FrontendKeys, frontendKeyNames, parseFrontendKeys } from './frontend-keys.ts';
+export {
+  backendPath,
+  backendRoot,
+  claimPath,
+  domainPath,
+  domidOfBackendPath,
+  errorPath,
+  frontendPath,
+  lastDomid,
+} from './paths.ts';
+export { XenbusState, parseXenbusState, xenbusStateName } from './state.ts';
+export { parseDecimal } from './text.ts';
+export { type DeviceEntry, type GuestView, absentView, mostDevices, readBackendView } from './view.ts';
