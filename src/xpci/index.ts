@@ -1,0 +1,15 @@
+/** The guest's side: a front-end, the bus that it sees, and guests that are processes of their own. */
+export type { Bar } from './bars.ts';
+export { GuestBus, RequestRefused, type InterruptState } from './bus.ts';
+export { offsetOf, type Capability, type MsiShape, type MsixShape } from './capabilities.ts';
+export { ConfigSpace, type AccessWidth } from './config.ts';
+export type { GuestFunction } from './enumerate.ts';
+export { listBus, listFunction } from './listing.ts';
+export {
+  Requester,
+  requestAddress,
+  type RawAnswer,
+  type RawRequest,
+  type RequestChannel,
+} from './requests.ts';
+export { defaultRoot, parseRoot, type RootBus } from './scan.ts';
