@@ -1,0 +1,105 @@
+/**
+ * A guest's requests as a stream. Each emission is the same 137 words: the copy of the request that is to be answered
+ * before `next` returns.
+ *
+ * After an answer the page is looked at again, for a bounded time, before the thread goes back to sleep on the event
+ * channel: a guest that enumerates a bus sends its next request within microseconds, and in a PV dom0 a sleep and a
+ * wake-up cost more than everything else. How long it looks adapts: it doubles when a look finds a request and halves
+ * when none comes.
+ */
+import { Observable } from 'rxjs';
+import type { Ring } from '../host/platform.ts';
+
+export interface Pacing {
+  /** Bounds of one look, in turns of some tens of nanoseconds. */
+  readonly fewestTurns: number;
+  readonly mostTurns: number;
+  /** Requests served before other guests on this thread get their turn. */
+  readonly batch: number;
+  /** Wake-ups in a row without a request, from which on a guest's notifications are taken to be a storm. */
+  readonly idleWakeups: number;
+  /** Longest time, in milliseconds, for which a storming guest's event channel stays masked. */
+  readonly longestMask: number;
+}
+
+export const defaultPacing: Pacing = {
+  fewestTurns: 64,
+  mostTurns: 4096,
+  batch: 256,
+  idleWakeups: 32,
+  longestMask: 50,
+};
+
+export interface StreamHooks {
+  /** A guest keeps notifying without requests; called once a storm, with the wake-ups so far. */
+  readonly onStorm?: (wakeups: number) => void;
+}
+
+/**
+ * Serves `ring` for as long as it is subscribed to, and completes when the page vanishes. `wakes` emits when the event
+ * channel fires; the ring stays masked from then until nothing more is found on the page (a late EOI, XSA-332).
+ */
+export function requestStream(
+  ring: Ring,
+  wakes: Observable<void>,
+  pacing: Pacing = defaultPacing,
+  hooks: StreamHooks = {},
+): Observable<Int32Array> {
+  return new Observable((subscriber) => {
+    let turns = pacing.fewestTurns;
+    let idleWakeups = 0;
+    let servedSinceWake = false;
+    let later: NodeJS.Immediate | undefined;
+    let masked: NodeJS.Timeout | undefined;
+
+    const rearm = (): void => {
+      masked = undefined;
+      ring.rearm();
+    };
+
+    /** A guest may notify as often as it likes; it gets attention at most once in a growing time (XSA-332, XSA-391). */
+    const rest = (): void => {
+      idleWakeups = servedSinceWake ? 0 : idleWakeups + 1;
+      servedSinceWake = false;
+      if (idleWakeups <= pacing.idleWakeups) {
+        ring.rearm();
+        return;
+      }
+      if (idleWakeups === pacing.idleWakeups + 1) hooks.onStorm?.(idleWakeups);
+      masked = setTimeout(rearm, Math.min(pacing.longestMask, idleWakeups - pacing.idleWakeups));
+    };
+
+    const serve = (): void => {
+      later = undefined;
+      for (let served = 0; served < pacing.batch; served++) {
+        const found = ring.look(turns);
+        if (found === 'request') {
+          turns = Math.min(turns * 2, pacing.mostTurns);
+          servedSinceWake = true;
+          subscriber.next(ring.op);
+          if (subscriber.closed) return;
+        } else if (found === 'idle') {
+          turns = Math.max(turns >>> 1, pacing.fewestTurns);
+          rest();
+          return;
+        } else {
+          subscriber.complete();
+          return;
+        }
+      }
+      later = setImmediate(serve);
+    };
+
+    const subscription = wakes.subscribe(() => {
+      // While a batch is interrupted or the channel is masked on purpose, whoever ends that looks at the page.
+      if (later === undefined && masked === undefined) serve();
+    });
+    serve();
+
+    return () => {
+      subscription.unsubscribe();
+      clearImmediate(later);
+      clearTimeout(masked);
+    };
+  });
+}
