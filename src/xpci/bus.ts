@@ -2,7 +2,7 @@
 import { formatSbdf, type Sbdf } from '../address.ts';
 import { maxMsixEntries, WireError } from '../ring/layout.ts';
 import { ConfigSpace, type AccessWidth } from './config.ts';
-import type { GuestFunction } from './enumerate.ts';
+import { enumerateIfPresent, type GuestFunction } from './enumerate.ts';
 import { CommandBit, Register } from './registers.ts';
 import type { Requester } from './requests.ts';
 import { scanBuses, type RootBus } from './scan.ts';
@@ -47,9 +47,13 @@ export class GuestBus {
 
   /** Looks for functions that are not known yet and returns them. */
   scan(roots: readonly RootBus[]): readonly GuestFunction[] {
-    const found = scanBuses(roots, (address) => this.config(address), this.#functions);
-    for (const fn of found) this.#functions.set(fn.address, fn);
-    return found;
+    return this.#add(scanBuses(roots, (address) => this.config(address), this.#functions));
+  }
+
+  /** Reads the functions at these addresses that are not known yet, and returns those that answer. */
+  visit(addresses: readonly Sbdf[]): readonly GuestFunction[] {
+    const unknown = addresses.filter((address) => !this.#functions.has(address));
+    return this.#add(unknown.flatMap((address) => enumerateIfPresent(this.config(address)) ?? []));
   }
 
   /** Forgets a function that is being taken away; false when it was not known. */
@@ -105,6 +109,11 @@ export class GuestBus {
     if (mode === 'msi') this.requester.disableMsi(address);
     this.#interrupts.delete(address);
     return this.interrupts(address);
+  }
+
+  #add(found: readonly GuestFunction[]): readonly GuestFunction[] {
+    for (const fn of found) this.#functions.set(fn.address, fn);
+    return found;
   }
 
   /** Linux takes a pirq that is not positive for a failure, whatever `err` says. */

@@ -43,14 +43,16 @@ export interface GuestFunction {
 /** Vendor ID values that mean "nobody is there"; Linux's PCI core tests for the same four. */
 const absentIds: ReadonlySet<number> = new Set([0x0000_0000, 0xffff_ffff, 0x0000_ffff, 0xffff_0000]);
 
-/** Whether a function answers at this address; one request. */
-export function probeFunction(config: ConfigSpace): boolean {
-  return !absentIds.has(config.read(Register.id, 4));
+/**
+ * Reads the function at this address: header, BARs with their sizes, both capability lists. Undefined, after one request, when
+ * nobody answers.
+ */
+export function enumerateIfPresent(config: ConfigSpace): GuestFunction | undefined {
+  const id = config.read(Register.id, 4);
+  return absentIds.has(id) ? undefined : enumerate(config, id);
 }
 
-/** Reads a function that answers its probe: header, BARs with their sizes, both capability lists. */
-export function enumerateFunction(config: ConfigSpace): GuestFunction {
-  const id = config.read(Register.id, 4);
+function enumerate(config: ConfigSpace, id: number): GuestFunction {
   const classAndRevision = config.read(Register.classAndRevision, 4);
   const headerType = config.read(Register.headerType, 1);
   const headerLayout = headerType & HeaderType.layoutMask;

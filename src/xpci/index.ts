@@ -13,3 +13,10 @@ export {
   type RequestChannel,
 } from './requests.ts';
 export { defaultRoot, parseRoot, type RootBus } from './scan.ts';
+export { FrontEnd, type FrontEndEvent, type FrontEndOptions } from './frontend.ts';
+export type { GrantedChannel, GuestHypervisor } from './hypervisor.ts';
+export type { GuestStore, StoreAccess } from './store.ts';
+export { linux } from './variants/linux.ts';
+export { minios } from './variants/minios.ts';
+export { netbsd } from './variants/netbsd.ts';
+export type { FrontendVariant } from './variants/variant.ts';

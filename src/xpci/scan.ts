@@ -1,6 +1,6 @@
 import { makeSbdf, type Sbdf } from '../address.ts';
 import type { ConfigSpace } from './config.ts';
-import { enumerateFunction, probeFunction, type GuestFunction } from './enumerate.ts';
+import { enumerateIfPresent, type GuestFunction } from './enumerate.ts';
 
 /** A bus that the back-end published in a `root-K` key. */
 export interface RootBus {
@@ -45,9 +45,6 @@ export function scanBuses(
   }
   return found;
 }
-
-const enumerateIfPresent = (config: ConfigSpace): GuestFunction | undefined =>
-  probeFunction(config) ? enumerateFunction(config) : undefined;
 
 /** The secondary bus of a bridge, if its number makes sense: bus numbers grow downstream (PCI-to-PCI Bridge 1.2, 3.2.5.3). */
 function busBehind(root: RootBus, { busesBehind }: GuestFunction): RootBus[] {
