@@ -22,6 +22,7 @@ export const reasons = {
   'NO-SLOT': { exitCode: 1, meaning: 'no slot is left on the virtual bus' },
   'RESET-FAILED': { exitCode: 1, meaning: 'the function could not be reset' },
   'TIMED-OUT': { exitCode: 1, meaning: 'the other side did not answer in time' },
+  'XENSTORE-REFUSED': { exitCode: 1, meaning: 'xenstored turned a request down' },
   'REFUSED-BY-GUEST': { exitCode: 1, meaning: 'the front-end turned the request down' },
   'NO-DAEMON': { exitCode: 1, meaning: 'no pciback daemon serves this directory' },
   'DAEMON-RUNNING': { exitCode: 1, meaning: 'a pciback daemon serves this directory already' },

@@ -1,0 +1,91 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Access, type XenstoreAccess } from './access.ts';
+import type { Connection } from './connection.ts';
+import type { XenstoreCounters } from './counters.ts';
+import { refusedWith, XenstoreError } from './errors.ts';
+import { decodeStrings, encodeStrings, MessageType, noTransaction } from './wire.ts';
+
+/** How often a transaction is run before it is given up. */
+export const maxTransactionAttempts = 100;
+const longestPauseMs = 50;
+
+/**
+ * Runs `body` in transactions until one is committed. Only a conflict is tried again; after a loss of the connection
+ * nobody knows whether the commit took effect, so that is the caller's to decide.
+ */
+export async function runTransaction<T>(
+  connect: () => Connection | Promise<Connection>,
+  counters: XenstoreCounters,
+  body: (transaction: XenstoreAccess) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; attempt <= maxTransactionAttempts; attempt++) {
+    const outcome = await attemptTransaction(await connect(), body);
+    if (outcome.committed) return outcome.value;
+    counters.transactionRetries++;
+    // Two writers that start again at the same moment would only collide again.
+    await delay(Math.random() * Math.min(2 ** attempt, longestPauseMs));
+  }
+  throw new XenstoreError(
+    'EAGAIN',
+    'TRANSACTION_END',
+    'T',
+    `${maxTransactionAttempts} attempts ended in conflicts`,
+  );
+}
+
+type Outcome<T> = { readonly committed: true; readonly value: T } | { readonly committed: false };
+
+async function attemptTransaction<T>(
+  connection: Connection,
+  body: (transaction: XenstoreAccess) => Promise<T>,
+): Promise<Outcome<T>> {
+  const started = await connection.request({
+    type: MessageType.TRANSACTION_START,
+    transactionId: noTransaction,
+    payload: encodeStrings(''),
+    subject: '',
+  });
+  const transactionId = Number(decodeStrings(started)[0]);
+  let open = true;
+  const access = new Access((type, payload, subject) => {
+    if (!open) return Promise.reject(new Error(`${subject} was asked for in a transaction that has ended`));
+    return connection.request({ type, transactionId, payload, subject });
+  });
+  const end = (how: 'T' | 'F'): Promise<boolean> => {
+    open = false;
+    return endTransaction(connection, transactionId, how);
+  };
+
+  let value: T;
+  try {
+    value = await body(access);
+  } catch (error) {
+    // In a transaction that the daemon has lost every node seems missing. What the body made of that means nothing.
+    if (await end('F').catch(() => true)) throw error;
+    return { committed: false };
+  }
+  return (await end('T')) ? { committed: true, value } : { committed: false };
+}
+
+/**
+ * Resolves with false when the transaction came to nothing and is to be run again: EAGAIN is a conflict; ENOENT (C
+ * xenstored) and EIO (oxenstored) mean that the daemon no longer knows the transaction, as after a live update.
+ */
+async function endTransaction(
+  connection: Connection,
+  transactionId: number,
+  how: 'T' | 'F',
+): Promise<boolean> {
+  try {
+    await connection.request({
+      type: MessageType.TRANSACTION_END,
+      transactionId,
+      payload: encodeStrings(how),
+      subject: how,
+    });
+    return true;
+  } catch (error) {
+    if (refusedWith(error, 'EAGAIN', 'ENOENT', 'EIO')) return false;
+    throw error;
+  }
+}
