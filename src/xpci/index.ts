@@ -20,3 +20,7 @@ export { linux } from './variants/linux.ts';
 export { minios } from './variants/minios.ts';
 export { netbsd } from './variants/netbsd.ts';
 export type { FrontendVariant } from './variants/variant.ts';
+export type { Attempt, AttemptResult, HostileContext, Verdict } from './hostile/attempt.ts';
+export { catalogue } from './hostile/catalogue.ts';
+export type { RawPage } from './hostile/raw-page.ts';
+export { attempt } from './hostile/run.ts';

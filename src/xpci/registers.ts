@@ -39,6 +39,7 @@ export const CapabilityId = {
   msi: 0x05,
   pciExpress: 0x10,
   msix: 0x11,
+  advancedFeatures: 0x13,
 } as const;
 
 export const ExtendedCapabilityId = {

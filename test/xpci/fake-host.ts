@@ -81,7 +81,7 @@ export class FakeHost implements RequestChannel {
     const inRange = domain === 0 && bus >>> 8 === 0 && devfn >>> 8 === 0;
     const fn = inRange ? this.functions.get(address) : undefined;
     if (!fn) return -1;
-    if (cmd > 5) return -4;
+    if (cmd < 0 || cmd > 5) return -4;
     if (cmd > 1) return interruptCommand(fn, op);
     if (![1, 2, 4].includes(size) || offset < 0 || offset % size !== 0 || offset + size > 4096) return -2;
     if (cmd === 0) op[7] = fn.read(offset, size);
