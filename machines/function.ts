@@ -161,3 +161,21 @@ export const functionMachine = setup({
     },
   },
 });
+
+/** The states of a function by the names that events, status and the state directory use. */
+export type FunctionState =
+  | 'hidden'
+  | 'binding'
+  | 'bound'
+  | 'connected'
+  | 'connected.flr'
+  | 'connected.dead'
+  | 'reset'
+  | 'quarantined';
+
+/** Names the state of a running or stored function machine. */
+export function functionState(value: unknown): FunctionState {
+  if (typeof value === 'string') return value as FunctionState;
+  const child = (value as { readonly connected: string }).connected;
+  return child === 'serving' ? 'connected' : (`connected.${child}` as FunctionState);
+}

@@ -197,9 +197,10 @@ export const guestMachine = guest.createMachine({
   initial: 'seen',
   states: {
     seen: {
-      description: 'A directory has appeared; the toolstack may not have finished it.',
+      description:
+        'A directory has appeared, or functions are left of one that has gone. The toolstack may not have finished it.',
       always: [
-        { guard: 'gone', target: 'released' },
+        { guard: 'gone', target: 'releasing' },
         { guard: 'inheritable', target: 'adopting' },
         { guard: 'stopping', target: 'released' },
         { guard: 'fresh', target: 'announcing' },
@@ -242,7 +243,10 @@ export const guestMachine = guest.createMachine({
             params: ({ event }: { event: { output: Adopted } }) => event.output,
           },
         })),
-        onError: { target: 'failing', actions: { type: 'fault', params: ({ event }) => event } },
+        onError: [
+          { guard: { type: 'lostWorker', params: ({ event }) => event }, target: 'adopting', reenter: true },
+          { target: 'failing', actions: { type: 'fault', params: ({ event }) => event } },
+        ],
       },
     },
     connecting: during('connect', 'connected'),

@@ -1,0 +1,4 @@
+import { writeFileSync } from 'node:fs';
+import { document } from './document.ts';
+
+writeFileSync(new URL('./README.md', import.meta.url), document());

@@ -1,0 +1,57 @@
+import { describe, expect, test } from 'vitest';
+import { type SupervisorEvent, supervisorMachine } from '../../machines/supervisor.ts';
+import { PcibackError } from '../../src/errors.ts';
+import { done, failed, follow, leafStates, withEndlessEffects } from './pairs.ts';
+
+const machine = withEndlessEffects(supervisorMachine);
+const fine = { failure: null };
+const events: SupervisorEvent['type'][] = ['xenstoreLost', 'xenstoreBack', 'stop'];
+
+/** Where each event leads from each state; an event that is not named is refused. */
+const table: Record<string, Partial<Record<SupervisorEvent['type'], string>>> = {
+  opening: { stop: 'draining' },
+  adopting: { stop: 'draining' },
+  hiding: { stop: 'draining' },
+  ready: { xenstoreLost: 'severed', stop: 'draining' },
+  severed: { xenstoreBack: 'ready', stop: 'draining' },
+  failing: {},
+  draining: {},
+  stopped: {},
+  failed: {},
+};
+
+test('the table names every state', () => {
+  expect(Object.keys(table).toSorted()).toEqual(leafStates(supervisorMachine).toSorted());
+});
+
+describe.each(Object.keys(table))('in %s', (state) => {
+  test.each(events)('%s', (type) => {
+    expect(follow(machine, state, fine, { type }).state).toBe(table[state]?.[type] ?? state);
+  });
+});
+
+test.each([
+  ['opening', 'adopting'],
+  ['adopting', 'hiding'],
+  ['hiding', 'ready'],
+  ['failing', 'failed'],
+  ['draining', 'stopped'],
+])('%s, when its effect is done, leads to %s', (state, expected) => {
+  expect(follow(machine, state, fine, done(supervisorMachine, state)).state).toBe(expected);
+});
+
+const error = new PcibackError('NO-XENSTORE', 'nobody answers', 'start xenstored');
+const failure = { reason: 'NO-XENSTORE', message: 'nobody answers' };
+
+test.each([
+  ['opening', 'failing', { failure }],
+  ['adopting', 'failing', { failure }],
+  ['hiding', 'failing', { failure }],
+  ['failing', 'failed', fine],
+  ['draining', 'failed', { failure }],
+])('%s, when its effect fails, leads to %s', (state, expected, context) => {
+  expect(follow(machine, state, fine, failed(supervisorMachine, state, error))).toEqual({
+    state: expected,
+    context,
+  });
+});
