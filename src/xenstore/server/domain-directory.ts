@@ -1,0 +1,101 @@
+import { existsSync, type FSWatcher, lstatSync, readdirSync, readFileSync, watch } from 'node:fs';
+import { join } from 'node:path';
+import type { DomainState } from './domain.ts';
+
+/** The largest id of a domain; ids above mean something else to Xen (DOMID_FIRST_RESERVED). */
+const maxDomid = 32751;
+/** How often everything is looked at whatever inotify says: its queue can overflow, and watches can run out. */
+const safetyScanMs = 2000;
+
+/**
+ * The domains of a loopback hypervisor: one file each in `DIR/dom`, named by the decimal domain id, with the text
+ * `running`, `shutdown <code>` or `dying`. Other names are ignored.
+ */
+export class DomainDirectory {
+  readonly #directory: string;
+  readonly #changed: (domid: number) => void;
+  readonly #scanned: () => void;
+  readonly #gone: () => void;
+  readonly #seen = new Set<number>();
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `changed`: look at this domain; `scanned`: all have been looked at; `gone`: the directory does not exist any more. */
+  constructor(
+    directory: string,
+    on: { changed: (domid: number) => void; scanned: () => void; gone: () => void },
+  ) {
+    this.#directory = directory;
+    this.#changed = on.changed;
+    this.#scanned = on.scanned;
+    this.#gone = on.gone;
+  }
+
+  start(): void {
+    try {
+      this.#watcher = watch(this.#directory, (_event, name) => this.#notice(name));
+      this.#watcher.on('error', () => {});
+    } catch {
+      // No inotify watch is left on this machine: the scans alone find everything, only later.
+    }
+    this.#timer = setInterval(() => this.#scan(), safetyScanMs);
+    this.#scan();
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    clearInterval(this.#timer);
+  }
+
+  state(domid: number): DomainState | undefined {
+    if (domid < 0 || domid > maxDomid) return undefined;
+    const path = join(this.#directory, String(domid));
+    if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return undefined;
+    let text: string;
+    try {
+      text = readFileSync(path, 'utf8');
+    } catch {
+      // It went away just now, or this process has no file descriptor left. The next look will tell; a domain is not
+      // declared dead for that.
+      return 'running';
+    }
+    if (text.startsWith('dying')) return 'dying';
+    return text.startsWith('shutdown') ? 'shutdown' : 'running';
+  }
+
+  #notice(name: string | null): void {
+    const domid = name === null ? undefined : parseDomid(name);
+    if (domid !== undefined) this.#look(domid);
+    else if (name === null) this.#scan();
+    // The name may be that of the directory itself, which then was removed.
+    else if (!existsSync(this.#directory)) this.#gone();
+  }
+
+  #scan(): void {
+    let names: string[];
+    try {
+      names = readdirSync(this.#directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#gone();
+      return;
+    }
+    for (const name of names) {
+      const domid = parseDomid(name);
+      if (domid !== undefined) this.#seen.add(domid);
+    }
+    for (const domid of this.#seen) this.#look(domid);
+    this.#scanned();
+  }
+
+  #look(domid: number): void {
+    if (this.state(domid) === undefined) this.#seen.delete(domid);
+    else this.#seen.add(domid);
+    this.#changed(domid);
+  }
+}
+
+function parseDomid(name: string): number | undefined {
+  if (!/^(?:0|[1-9][0-9]{0,4})$/.test(name)) return undefined;
+  const domid = Number(name);
+  return domid <= maxDomid ? domid : undefined;
+}

@@ -1,0 +1,48 @@
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import type { Session } from './session.ts';
+import { SocketSession } from './socket-session.ts';
+
+/** Connections that one guest may hold; more are turned away. */
+const maxGuestConnections = 32;
+
+/** The socket of one domain and the connections made to it. */
+export class Listener {
+  readonly #path: string;
+  readonly #server: Server;
+  readonly #sessions = new Set<SocketSession>();
+  readonly #inode: number;
+
+  /**
+   * Listens at `path` from now on. The socket is made under another name and moved into place: it appears ready and with
+   * its final mode, and replaces what a daemon that was killed has left there. Throws when the path cannot be used.
+   */
+  constructor(path: string, connect: () => Session, guest: boolean) {
+    this.#path = path;
+    this.#server = createServer((socket) => {
+      const session = new SocketSession(socket, connect());
+      this.#sessions.add(session);
+      socket.on('close', () => this.#sessions.delete(session));
+    });
+    if (guest) this.#server.maxConnections = maxGuestConnections;
+    // For a unix socket `listen` binds before it returns; when it could not, there is nothing to move and that is the error.
+    this.#server.on('error', () => {});
+    const temporary = `${path}.${process.pid}`;
+    rmSync(temporary, { force: true });
+    this.#server.listen(temporary);
+    chmodSync(temporary, 0o600);
+    this.#inode = lstatSync(temporary).ino;
+    renameSync(temporary, path);
+  }
+
+  /** False when the socket has been removed, or replaced by another daemon's. */
+  get inPlace(): boolean {
+    return lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode;
+  }
+
+  close(): void {
+    if (this.inPlace) rmSync(this.#path, { force: true });
+    this.#server.close();
+    for (const session of this.#sessions) session.destroy();
+  }
+}
