@@ -1,0 +1,71 @@
+// What JavaScript sees of native/. src/host/native.ts gives it types.
+#include "front.h"
+#include "hypervisor.h"
+#include "js.h"
+#include "memory.h"
+#include "ring.h"
+
+#include <unistd.h>
+
+namespace pciback {
+namespace {
+
+Napi::Value map_file_for_js(const Napi::CallbackInfo& info) {
+  constexpr double largest = 1u << 30;
+  Arguments arguments(info);
+  const std::string path = arguments.text(0, "path");
+  const uint32_t length = arguments.integer(1, "bytes", 1, largest);
+  const bool create = arguments.boolean(2, "create");
+  if (!arguments.ok()) return info.Env().Undefined();
+  auto mapping = std::make_shared<Mapping>();
+  if (Failure failure = map_file(path, length, create, mapping.get())) {
+    throw_failure(info.Env(), failure, path);
+    return info.Env().Undefined();
+  }
+  void* data = mapping->data();
+  return share_buffer(info.Env(), std::move(mapping), data, length);
+}
+
+Napi::Value has_vanished(const Napi::CallbackInfo& info) {
+  const GuardedRange* range = nullptr;
+  if (info[0].IsArrayBuffer()) range = find_guarded(info[0].As<Napi::ArrayBuffer>().Data());
+  if (!range) {
+    Napi::TypeError::New(info.Env(), "buffer must be the ArrayBuffer of a mapping").ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  return Napi::Boolean::New(info.Env(), range->vanished.load());
+}
+
+// A function that gives the lock up; false when somebody else holds it. Losing the function does not lose the lock.
+Napi::Value lock_file_for_js(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const std::string path = arguments.text(0, "path");
+  if (!arguments.ok()) return info.Env().Undefined();
+  int fd = -1;
+  if (Failure failure = lock_file(path, &fd)) {
+    if (failure.error == EWOULDBLOCK) return Napi::Boolean::New(info.Env(), false);
+    throw_failure(info.Env(), failure, path);
+    return info.Env().Undefined();
+  }
+  return Napi::Function::New(info.Env(), [fd](const Napi::CallbackInfo&) mutable {
+    if (fd >= 0) close(std::exchange(fd, -1));
+  });
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* addon = new Addon;
+  addon->ring = Napi::Persistent(Ring::define(env));
+  env.SetInstanceData(addon);
+  exports.Set("Hypervisor", HypervisorObject::define(env));
+  exports.Set("FrontRing", FrontObject::define(env));
+  exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));
+  exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
+  exports.Set("lockFile", Napi::Function::New<lock_file_for_js>(env, "lockFile"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(pciback, init)
+
+}  // namespace pciback

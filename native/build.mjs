@@ -1,0 +1,51 @@
+// Builds the addon when it is missing or older than its sources. Says nothing unless something goes wrong; then, everything.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const addon = join(here, 'build/Release/pciback.node');
+const stamp = join(here, 'build/built-for');
+// Node-API is stable across releases, but libuv, which the addon uses too, makes no such promise.
+const target = `${process.version} ${process.platform} ${process.arch}`;
+
+if (!isCurrent()) build();
+
+function isCurrent() {
+  if (!existsSync(addon) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== target) return false;
+  const built = statSync(stamp).mtimeMs;
+  const sources = readdirSync(here).filter((name) => /\.(cc|h|gyp|mjs)$/.test(name));
+  return sources.every((name) => statSync(join(here, name)).mtimeMs <= built);
+}
+
+function build() {
+  const args = [findNodeGyp(), 'configure', 'build', '--silent', ...headersBesideNode()];
+  const result = spawnSync(process.execPath, args, { cwd: here, encoding: 'utf8' });
+  if (result.status !== 0) {
+    process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}\n`);
+    process.stderr.write(
+      'pciback: the native addon did not build; it needs a C++20 compiler, make and Python 3\n',
+    );
+    process.exit(1);
+  }
+  writeFileSync(stamp, target);
+}
+
+/** npm names the node-gyp that it brings along; outside npm, our own or the one in npm's folder will do. */
+function findNodeGyp() {
+  const prefix = dirname(dirname(process.execPath));
+  const bundled = join(prefix, 'lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js');
+  try {
+    return createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
+  } catch {
+    return process.env.npm_config_node_gyp ?? bundled;
+  }
+}
+
+/** Headers that were installed with this node save a download. */
+function headersBesideNode() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
+}

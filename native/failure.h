@@ -1,0 +1,19 @@
+// What went wrong below JavaScript: the errno, and the operation of the platform that met it.
+#pragma once
+
+#include <cerrno>
+
+namespace pciback {
+
+struct [[nodiscard]] Failure {
+  int error = 0;  // an errno, or 0 for success
+  const char* operation = "";
+
+  explicit operator bool() const { return error != 0; }
+};
+
+inline constexpr Failure kSuccess{};
+
+inline Failure from_errno(const char* operation) { return {errno, operation}; }
+
+}  // namespace pciback

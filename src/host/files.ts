@@ -1,0 +1,34 @@
+/** Files as memory, and files as locks. */
+import { nativeAddon } from './native.ts';
+
+/**
+ * Maps the first `bytes` bytes of a file, shared with everybody who maps it. With `create`, a missing file is made and a short
+ * one grown. The mapping goes with the buffer; sending the buffer to another thread sends a copy, so map there.
+ * @throws NativeError named by errno: ENOENT, EACCES, ENOSPC, ENXIO (too short) ...
+ */
+export function mapFile(
+  path: string,
+  bytes: number,
+  options: { readonly create?: boolean } = {},
+): ArrayBuffer {
+  return nativeAddon().mapFile(path, bytes, options.create ?? false);
+}
+
+/** Whether the file behind a mapping was truncated: what is read there are zeroes, what is written there goes nowhere. */
+export function hasVanished(buffer: ArrayBuffer): boolean {
+  return nativeAddon().hasVanished(buffer);
+}
+
+export interface FileLock {
+  /** Gives the lock up. May be called twice. */
+  unlock(): void;
+}
+
+/**
+ * Takes the exclusive lock on a file, which is made if need be, until `unlock` or the end of the process however it comes.
+ * Returns false when somebody else holds it.
+ */
+export function lockFile(path: string): FileLock | false {
+  const unlock = nativeAddon().lockFile(path);
+  return unlock && { unlock };
+}

@@ -1,0 +1,113 @@
+/**
+ * The native addon, loaded and typed. Nothing here decides anything: the neighbours of this file give
+ * these raw operations the shapes that the rest of pciback uses.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+import { PcibackError } from '../errors.ts';
+
+/** An error of the addon that the operating system caused. */
+export interface NativeError extends Error {
+  /** `ENOENT` and the like. */
+  readonly code: string;
+  /** The negative errno. */
+  readonly errno: number;
+  /** What was being done: a system call, or `map_grant`, `bind_interdomain`. */
+  readonly syscall: string;
+}
+
+export const isNativeError = (error: unknown): error is NativeError =>
+  error instanceof Error && 'code' in error && 'syscall' in error;
+
+/** What `look` returns, by position. */
+export const looks = ['idle', 'request', 'vanished'] as const;
+/** What `answer` returns, by position. */
+export const answers = ['published', 'abandoned', 'vanished'] as const;
+
+export interface NativeRing {
+  readonly op: Int32Array;
+  readonly localPort: number;
+  look(turns: number): number;
+  answer(err: number, value: number, vectors: number): number;
+  rearm(): void;
+  notify(): void;
+  close(): void;
+}
+
+export interface NativeHypervisor {
+  openRing(domid: number, ref: number, port: number, wake: () => void): NativeRing;
+  discardPort(port: number): void;
+  mapMsi(domid: number, sbdf: number, entry: number, tableBase: bigint): number;
+  unmapPirq(domid: number, pirq: number): number;
+  claimPirq(domid: number, pirq: number): number;
+  releasePirqs(domid: number): void;
+  raisePirq(domid: number, pirq: number): boolean;
+  close(): void;
+}
+
+export interface NativeFrontRing {
+  readonly page: ArrayBuffer;
+  readonly ref: number;
+  readonly port: number;
+  submit(op: Int32Array): boolean;
+  poll(op: Int32Array): boolean;
+  giveUp(): boolean;
+  exchange(op: Int32Array, timeoutMs: number): boolean;
+  notify(): boolean;
+  waitEvent(timeoutMs: number): boolean;
+  onEvent(callback: (() => void) | null): void;
+  bindPirq(pirq: number): void;
+  unbindPirq(pirq: number): void;
+  pirqEvents(pirq: number, timeoutMs: number): number;
+  close(): void;
+}
+
+export interface NativeAddon {
+  readonly Hypervisor: new (kind: string, where: string) => NativeHypervisor;
+  readonly FrontRing: new (
+    directory: string,
+    domid: number,
+    ref: number,
+    port: number,
+    aerHandler: boolean,
+  ) => NativeFrontRing;
+  mapFile(path: string, bytes: number, create: boolean): ArrayBuffer;
+  hasVanished(buffer: ArrayBuffer): boolean;
+  lockFile(path: string): (() => void) | false;
+}
+
+// Where the addon lies, seen from the sources and from the compiled files.
+const places = ['../../native/build/Release/pciback.node', '../../../native/build/Release/pciback.node'];
+
+let addon: NativeAddon | undefined;
+
+/**
+ * The addon, loaded on first use. Every thread that asks gets its own instance.
+ * @throws PcibackError NO-NATIVE-ADDON when it was not built or was built for another Node.js.
+ */
+export function nativeAddon(): NativeAddon {
+  addon ??= load(places.map((place) => fileURLToPath(new URL(place, import.meta.url))));
+  return addon;
+}
+
+/** Loads the first of these files that exists. Exported for tests. */
+export function load(candidates: readonly string[]): NativeAddon {
+  const remedy =
+    'build it with "npm rebuild pciback" (in a clone: "npm run build"); this needs a C++20 compiler, make and Python 3';
+  const found = candidates.find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new PcibackError(
+      'NO-NATIVE-ADDON',
+      `the native addon was not built: ${candidates.join(', ')}`,
+      remedy,
+    );
+  }
+  try {
+    return createRequire(import.meta.url)(found) as NativeAddon;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new PcibackError('NO-NATIVE-ADDON', `the native addon does not load: ${why}`, remedy, { cause });
+  }
+}
