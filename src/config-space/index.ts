@@ -1,0 +1,11 @@
+/** The configuration-space filter. */
+export type { AccessSize, ConfigAccess, Resource } from './access.ts';
+export { compileFilter, type CompiledFilter } from './compile.ts';
+export { ConfigFilter, type FilterEffects } from './filter.ts';
+export { reapplyCommand } from './command.ts';
+export { interruptMode, type InterruptMode, setMsi, setMsix } from './interrupts.ts';
+export { defaultMode, type FilterMode } from './mode.ts';
+export { formatQuirk, parseQuirk, type Quirk } from './quirks.ts';
+export { FunctionRecord, InterruptKind, recordSize } from './record.ts';
+export type { Register } from './register.ts';
+export { type FunctionIdentity, seize, type Seized, seizedFrom } from './seize.ts';
