@@ -11,7 +11,7 @@ import { enhancedAllocationRegisters } from './enhanced-allocation.ts';
 import { extendedRegisters } from './extended.ts';
 import { headerType0 } from './header-type-0.ts';
 import { headerType1 } from './header-type-1.ts';
-import { byteAt } from './image.ts';
+import { byteAt, wordAt } from './image.ts';
 import type { FilterMode } from './mode.ts';
 import { msiRegisters } from './msi.ts';
 import { msixRegisters, type MsixTable, msixTableAt } from './msix.ts';
@@ -29,6 +29,8 @@ export interface CompiledFilter extends RegisterTables {
   /** Bytes that can be accessed. */
   readonly length: 256 | 4096;
   readonly bars: BarTable;
+  /** What a new guest finds in the command register. */
+  readonly initialCommand: number;
   /** Command register bits that make the function decode all its ranges. */
   readonly decode: number;
   /** Offsets of control words; 0 when the function has no such capability. */
@@ -108,6 +110,7 @@ export function compileFilter(seized: Seized, mode: FilterMode): CompiledFilter 
     length,
     ...map.tables(),
     bars: barTable(seized),
+    initialCommand: wordAt(config, Header.command),
     decode: decodeFor(seized),
     powerControl: control(CapabilityId.powerManagement, Pm.control),
     msiControl: control(CapabilityId.msi, Msi.control),

@@ -2,10 +2,21 @@
 export type { AccessSize, ConfigAccess, Resource } from './access.ts';
 export { compileFilter, type CompiledFilter } from './compile.ts';
 export { ConfigFilter, type FilterEffects } from './filter.ts';
-export { reapplyCommand } from './command.ts';
+export { conform, type ConformFailure, type ConformReport } from './conform.ts';
+export { describe, type RegisterDescription } from './describe.ts';
 export { interruptMode, type InterruptMode, setMsi, setMsix } from './interrupts.ts';
 export { defaultMode, type FilterMode } from './mode.ts';
 export { formatQuirk, parseQuirk, type Quirk } from './quirks.ts';
 export { FunctionRecord, InterruptKind, recordSize } from './record.ts';
 export type { Register } from './register.ts';
+export {
+  hasPendingTransactions,
+  type Mismatch,
+  quiesce,
+  reapply,
+  restoreConfig,
+  saveConfig,
+  verifyConfig,
+} from './restore.ts';
+export { RamConfig } from './ram.ts';
 export { type FunctionIdentity, seize, type Seized, seizedFrom } from './seize.ts';

@@ -94,7 +94,12 @@ export class RegisterMap {
     const shift = (offset & 3) << 3;
     const drops = (this.#drops[offset >>> 2] ?? 0) >>> shift;
     const clears = (this.#clears[offset >>> 2] ?? 0) >>> shift;
-    this.#claim({ ...quirk, reaches: (quirk.reaches & ~drops) >>> 0, clears: clears | drops });
+    this.#claim({
+      ...quirk,
+      name: this.#unname(quirk),
+      reaches: (quirk.reaches & ~drops) >>> 0,
+      clears: clears | drops,
+    });
   }
 
   tables(): RegisterTables {
@@ -139,6 +144,17 @@ export class RegisterMap {
     this.#isNamed.fill(1, offset, offset + size);
     this.#named.push(row);
     this.#paint(row);
+  }
+
+  /** Forgets the open registers that a quirk takes bytes of; the quirk is called after them. */
+  #unname({ name, offset, size }: Register): string {
+    const covered = this.#named.filter((row) => row.offset < offset + size && row.offset + row.size > offset);
+    for (const row of covered) {
+      this.#named.splice(this.#named.indexOf(row), 1);
+      this.#isNamed.fill(0, row.offset, row.offset + row.size);
+      this.#paint({ ...row, live: -1 });
+    }
+    return [name, ...covered.map((row) => row.name)].join(': ');
   }
 
   #sealBytes({ name, offset, size }: Register): void {
