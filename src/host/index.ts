@@ -1,0 +1,29 @@
+/** The machine that pciback runs on: its PCI functions, and the platform that serves guests. */
+export { className } from './class-codes.ts';
+export { type FileLock, hasVanished, lockFile, mapFile } from './files.ts';
+export { FrontRing, type FrontRingOptions } from './front-ring.ts';
+export { type BoundRing, Hypervisor } from './hypervisor.ts';
+export { isBridge } from './identity.ts';
+export {
+  captureInventory,
+  demoInventory,
+  hostInventory,
+  type InventoryOptions,
+  isExportable,
+} from './inventory.ts';
+export { LoopbackPlatform } from './loopback.ts';
+export { ensureModel, listModels } from './model-file.ts';
+export { type Delay, ModelFault, ModelFunction, openModel } from './model.ts';
+export { describe, loadNames, type Names } from './names.ts';
+export { openPlatform } from './open-platform.ts';
+export type {
+  Answer,
+  FunctionFacts,
+  HostFunction,
+  Look,
+  Platform,
+  PlatformOptions,
+  Ring,
+} from './platform.ts';
+export { type ResetMethod, resetMethods } from './reset.ts';
+export { type Inventory, readSysfs } from './sysfs.ts';

@@ -1,0 +1,99 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatSbdf, type Sbdf } from '../address.ts';
+import { CapabilityId, Msix } from '../config-space/bits.ts';
+import { findCapability } from '../config-space/capabilities.ts';
+import { dwordAt, wordAt } from '../config-space/image.ts';
+import { PcibackError } from '../errors.ts';
+import { mapFile } from './files.ts';
+import { type BoundRing, Hypervisor } from './hypervisor.ts';
+import { type Delay, type ModelFunction, openModel } from './model.ts';
+import { mapModel } from './model-file.ts';
+import type { FunctionFacts, Platform } from './platform.ts';
+
+const ENODEV = 19;
+const EINVAL = 22;
+const recordBytes = 4096;
+
+/** "A hypervisor in a directory": guests are processes, functions are models, and nothing of the machine is touched. */
+export class LoopbackPlatform implements Platform {
+  readonly kind = 'loopback';
+  /** What only this platform can do: raise interrupts, and remember for a killed predecessor. */
+  readonly hypervisor: Hypervisor;
+  readonly #directory: string;
+  readonly #delay: Delay | undefined;
+  readonly #facts = new Map<Sbdf, FunctionFacts>();
+
+  /** `delay` stands in for the time that resets take. Throws BAD-DIRECTORY or NO-NATIVE-ADDON. */
+  constructor(directory: string, delay?: Delay) {
+    this.hypervisor = Hypervisor.loopback(directory);
+    this.#directory = directory;
+    this.#delay = delay;
+  }
+
+  openFunction(sbdf: Sbdf): ModelFunction {
+    return openModel(this.#directory, sbdf, this.#delay);
+  }
+
+  openRing(domid: number, grantRef: number, port: number, wake: () => void): BoundRing {
+    return this.hypervisor.openRing(domid, grantRef, port, wake);
+  }
+
+  /** Refuses what Xen would refuse: ENODEV without the capability, EINVAL for an entry or a base that is not the table's. */
+  mapMsi(domid: number, sbdf: Sbdf, entry: number, tableBase: bigint): number {
+    const refusal = entry < 0 ? this.#refusesMsi(sbdf) : this.#refusesMsix(sbdf, entry, tableBase);
+    return refusal === 0 ? this.hypervisor.mapMsi(domid, sbdf, entry, tableBase) : -refusal;
+  }
+
+  #refusesMsi(sbdf: Sbdf): number {
+    return findCapability(this.#factsOf(sbdf).config, CapabilityId.msi) === undefined ? ENODEV : 0;
+  }
+
+  #refusesMsix(sbdf: Sbdf, entry: number, tableBase: bigint): number {
+    const { config, resources } = this.#factsOf(sbdf);
+    const at = findCapability(config, CapabilityId.msix);
+    if (at === undefined) return ENODEV;
+    const lastEntry = wordAt(config, at + Msix.control) & Msix.tableSizeMask;
+    const bar = dwordAt(config, at + Msix.table) & Msix.barMask;
+    const start = resources.find(({ index }) => index === bar)?.start;
+    return entry > lastEntry || tableBase !== start ? EINVAL : 0;
+  }
+
+  unmapPirq(domid: number, pirq: number): void {
+    this.hypervisor.unmapPirq(domid, pirq);
+  }
+
+  claimPirq(domid: number, pirq: number): void {
+    this.hypervisor.claimPirq(domid, pirq);
+  }
+
+  /** The guest knows the interrupt by the number that the host has for it, as a PV guest does. */
+  intxPirq(sbdf: Sbdf): number {
+    return this.#factsOf(sbdf).irq;
+  }
+
+  mapRecord(sbdf: Sbdf): ArrayBuffer {
+    const records = join(this.#directory, 'state', 'record');
+    try {
+      mkdirSync(records, { recursive: true });
+      return mapFile(join(records, formatSbdf(sbdf)), recordBytes, { create: true });
+    } catch (cause) {
+      const remedy = 'name a directory that can be written, with room left, with --loopback';
+      throw new PcibackError('BAD-DIRECTORY', `no record can be kept in ${records}`, remedy, { cause });
+    }
+  }
+
+  /** What was opened through the platform stays open. */
+  close(): void {
+    this.hypervisor.close();
+  }
+
+  #factsOf(sbdf: Sbdf): FunctionFacts {
+    let facts = this.#facts.get(sbdf);
+    if (facts === undefined) {
+      ({ facts } = mapModel(this.#directory, sbdf));
+      this.#facts.set(sbdf, facts);
+    }
+    return facts;
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Where the hardware of the loopback platform lives: a file for each function, mapped by whoever looks at it, which outlives
+ * every daemon as hardware does. Numbers are 32 bits, little-endian.
+ *
+ *     0x0000   "pcimodel" | version | faults | resets | bytes of configuration space | bytes of facts
+ *     0x0020   the facts but their configuration space, as MessagePack
+ *     0x1000   configuration space when the model was made: what a reset goes back to
+ *     0x2000   the registers
+ */
+import { existsSync, linkSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pack, unpack } from 'msgpackr';
+import { formatSbdf, parseSbdf, type Sbdf } from '../address.ts';
+import { PcibackError } from '../errors.ts';
+import { mapFile } from './files.ts';
+import { isNativeError } from './native.ts';
+import type { FunctionFacts } from './platform.ts';
+import { leftByDriver } from './power-up.ts';
+
+/** The parts of a mapped model. */
+export interface MappedModel {
+  readonly facts: FunctionFacts;
+  /** The registers themselves, shared: 256 or 4096 bytes. */
+  readonly registers: DataView;
+  /** Two words, shared: faults (`ModelFault`), and how often the function was reset. */
+  readonly condition: Uint32Array;
+}
+
+const magic = 'pcimodel';
+const version = 1;
+const fileSize = 0x3000;
+const Offset = {
+  version: 0x08,
+  condition: 0x0c,
+  space: 0x14,
+  factsLength: 0x18,
+  facts: 0x20,
+  initial: 0x1000,
+  registers: 0x2000,
+} as const;
+
+const modelDirectory = (directory: string): string => join(directory, 'state', 'model');
+const modelPath = (directory: string, sbdf: Sbdf): string =>
+  join(modelDirectory(directory), formatSbdf(sbdf));
+
+/** The functions that have a model in a loopback directory. */
+export function listModels(directory: string): readonly Sbdf[] {
+  let names: string[];
+  try {
+    names = readdirSync(modelDirectory(directory));
+  } catch {
+    return [];
+  }
+  return names.map(parseSbdf).filter((sbdf) => sbdf !== undefined);
+}
+
+/**
+ * Makes the model of a function, brought to where the host's driver would leave it. A model that is there already stays as
+ * it is; of two processes that do this at once one wins. Throws BAD-DIRECTORY, or BAD-FILE when what is there models
+ * another function.
+ */
+export function ensureModel(directory: string, facts: FunctionFacts): void {
+  const path = modelPath(directory, facts.sbdf);
+  if (!existsSync(path)) create(path, facts);
+  const present = mapModel(directory, facts.sbdf).facts;
+  if (present.vendor !== facts.vendor || present.device !== facts.device) {
+    throw unusable(path, 'models another function than the one that is at this address now');
+  }
+}
+
+/** A name that is no address, then a link: whoever finds the model finds all of it. */
+function create(path: string, facts: FunctionFacts): void {
+  const making = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(making, contentsFor(facts), { flag: 'wx' });
+    linkSync(making, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+    throw new PcibackError(
+      'BAD-DIRECTORY',
+      `no model of a function can be made in ${dirname(path)}`,
+      'name a directory that can be written with --loopback',
+      { cause: error },
+    );
+  } finally {
+    rmSync(making, { force: true });
+  }
+}
+
+function contentsFor(facts: FunctionFacts): Buffer {
+  const initial = leftByDriver(facts.config);
+  // A model can always be reset: where the hardware offers nothing, by way of its slot.
+  const resetMethods = facts.resetMethods.length > 0 ? facts.resetMethods : ['bus'];
+  const packed = pack({ ...facts, resetMethods, config: undefined });
+  if (packed.length > Offset.initial - Offset.facts) {
+    throw new PcibackError('INTERNAL', `the facts of a function take ${packed.length} bytes`, 'report it');
+  }
+  const contents = Buffer.alloc(fileSize);
+  contents.write(magic, 'latin1');
+  contents.writeUInt32LE(version, Offset.version);
+  contents.writeUInt32LE(initial.length, Offset.space);
+  contents.writeUInt32LE(packed.length, Offset.factsLength);
+  contents.set(packed, Offset.facts);
+  contents.set(initial, Offset.initial);
+  contents.set(initial, Offset.registers);
+  return contents;
+}
+
+/** Maps a model. Throws NO-SUCH-FUNCTION when there is none, BAD-FILE when the file is something else. */
+export function mapModel(directory: string, sbdf: Sbdf): MappedModel {
+  const path = modelPath(directory, sbdf);
+  const buffer = mapExisting(path, sbdf);
+  const header = Buffer.from(buffer, 0, Offset.initial);
+  const space = header.readUInt32LE(Offset.space);
+  if (
+    header.toString('latin1', 0, magic.length) !== magic ||
+    header.readUInt32LE(Offset.version) !== version ||
+    (space !== 256 && space !== 4096)
+  ) {
+    throw unusable(path, 'is no model of a PCI function that this version of pciback could have made');
+  }
+  return {
+    facts: { ...factsIn(header, path), config: new Uint8Array(buffer, Offset.initial, space).slice() },
+    registers: new DataView(buffer, Offset.registers, space),
+    condition: new Uint32Array(buffer, Offset.condition, 2),
+  };
+}
+
+function mapExisting(path: string, sbdf: Sbdf): ArrayBuffer {
+  try {
+    return mapFile(path, fileSize);
+  } catch (cause) {
+    if (!isNativeError(cause)) throw cause;
+    if (cause.code !== 'ENOENT') throw unusable(path, `cannot be mapped: ${cause.message}`, cause);
+    throw new PcibackError(
+      'NO-SUCH-FUNCTION',
+      `there is no function ${formatSbdf(sbdf)} in ${dirname(path)}`,
+      'list the functions of this host: pciback list',
+      { cause },
+    );
+  }
+}
+
+function factsIn(header: Buffer, path: string): FunctionFacts {
+  try {
+    const length = header.readUInt32LE(Offset.factsLength);
+    return unpack(header.subarray(Offset.facts, Offset.facts + length)) as FunctionFacts;
+  } catch (error) {
+    throw unusable(path, 'is a damaged model of a PCI function', error);
+  }
+}
+
+const unusable = (path: string, problem: string, cause?: unknown): PcibackError =>
+  new PcibackError('BAD-FILE', `${path} ${problem}`, 'remove it, or use another directory', { cause });

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatSbdf, type Sbdf } from '../address.ts';
+import type { AccessSize } from '../config-space/access.ts';
+import { PcibackError } from '../errors.ts';
+import { type MappedModel, mapModel } from './model-file.ts';
+import type { FunctionFacts, HostFunction } from './platform.ts';
+import { afterReset, writeOneToClearBits } from './power-up.ts';
+
+/** What can be wrong with a model, to see what pciback makes of it. Bits of the model's first condition word. */
+export const ModelFault = {
+  none: 0,
+  /** Every reset takes its time, fails and changes nothing. */
+  resetFails: 1 << 0,
+  /** Somebody pulled the card: every register reads as ones and keeps nothing. */
+  absent: 1 << 1,
+} as const;
+
+/** Milliseconds until a function may be touched again. */
+const recovery: Readonly<Record<string, number>> = {
+  flr: 100, // PCI Express Base 4.0, 6.6.2
+  af_flr: 100,
+  pm: 20, // 10 ms into D3hot and 10 ms back (PCI Power Management 1.2, 5.4.1)
+};
+/** A bus is reset for 2 ms; then what is behind it has 100 ms until the first access (PCI Express Base 4.0, 6.6.1). */
+const recoveryOfBus = 102;
+
+/** Waits for so many milliseconds. */
+export type Delay = (milliseconds: number) => Promise<void>;
+
+const realTime: Delay = (milliseconds) => sleep(milliseconds);
+
+const Condition = { faults: 0, resets: 1 } as const;
+
+/**
+ * A function that is a file: its registers store what is written but for bits that a one clears, and a reset takes them back to
+ * what power-up leaves. Any number of threads and processes may have the same one open, and see each other's writes at once.
+ */
+export class ModelFunction implements HostFunction {
+  readonly facts: FunctionFacts;
+  readonly length: 256 | 4096;
+  #registers: DataView;
+  #condition: Uint32Array;
+  readonly #clearedByOne: Uint8Array;
+  readonly #delay: Delay;
+
+  constructor(model: MappedModel, delay: Delay = realTime) {
+    this.facts = model.facts;
+    this.length = model.registers.byteLength === 256 ? 256 : 4096;
+    this.#registers = model.registers;
+    this.#condition = model.condition;
+    this.#clearedByOne = writeOneToClearBits(model.facts.config);
+    this.#delay = delay;
+  }
+
+  read(offset: number, size: AccessSize): number {
+    if (this.#absent) return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    if (size === 4) return this.#registers.getUint32(offset, true);
+    return size === 2 ? this.#registers.getUint16(offset, true) : this.#registers.getUint8(offset);
+  }
+
+  write(offset: number, size: AccessSize, value: number): void {
+    if (this.#absent) return;
+    for (let byte = 0; byte < size; byte++) {
+      const at = offset + byte;
+      const written = (value >>> (8 * byte)) & 0xff;
+      const clearing = this.#clearedByOne[at] ?? 0;
+      const kept = this.#registers.getUint8(at) & clearing & ~written;
+      this.#registers.setUint8(at, (written & ~clearing) | kept);
+    }
+  }
+
+  /** Stores a value as the device itself would, past the rules for writing. */
+  poke(offset: number, size: AccessSize, value: number): void {
+    if (size === 4) this.#registers.setUint32(offset, value, true);
+    else if (size === 2) this.#registers.setUint16(offset, value, true);
+    else this.#registers.setUint8(offset, value);
+  }
+
+  /** A model takes every method, and as long for it as hardware does. Throws RESET-FAILED. */
+  async reset(method: string): Promise<void> {
+    this.#condition[Condition.resets] = this.resets + 1;
+    if (this.faults === ModelFault.none) this.#powerUp();
+    await this.#delay(recovery[method] ?? recoveryOfBus);
+    if (this.faults === ModelFault.none) return;
+    throw new PcibackError(
+      'RESET-FAILED',
+      this.#absent
+        ? `${formatSbdf(this.facts.sbdf)} did not come back from its reset (${method})`
+        : `${formatSbdf(this.facts.sbdf)} could not be reset (${method})`,
+      `try again: pciback reset ${formatSbdf(this.facts.sbdf)}`,
+    );
+  }
+
+  #powerUp(): void {
+    for (const [offset, byte] of afterReset(this.facts.config).entries())
+      this.#registers.setUint8(offset, byte);
+  }
+
+  /** A set of `ModelFault`, shared by all who have the model open. */
+  get faults(): number {
+    return this.#condition[Condition.faults] ?? ModelFault.none;
+  }
+
+  set faults(faults: number) {
+    this.#condition[Condition.faults] = faults;
+  }
+
+  /** How often the function was reset, successfully or not. */
+  get resets(): number {
+    return this.#condition[Condition.resets] ?? 0;
+  }
+
+  get #absent(): boolean {
+    return (this.faults & ModelFault.absent) !== 0;
+  }
+
+  /** Lets go of the model, which stays. The function looks absent from now on. */
+  close(): void {
+    this.#registers = new DataView(new ArrayBuffer(this.length));
+    this.#condition = Uint32Array.of(ModelFault.absent, this.resets);
+  }
+}
+
+/** Opens the model of a function. Throws NO-SUCH-FUNCTION or BAD-FILE. */
+export const openModel = (directory: string, sbdf: Sbdf, delay?: Delay): ModelFunction =>
+  new ModelFunction(mapModel(directory, sbdf), delay);

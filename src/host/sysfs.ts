@@ -1,0 +1,170 @@
+/**
+ * PCI functions as Linux shows them under /sys/bus/pci, on this machine or in a tree that was captured on another. Files are
+ * only ever read.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatSbdf, parseSbdf, type Sbdf } from '../address.ts';
+import type { Resource } from '../config-space/access.ts';
+import { Header } from '../config-space/bits.ts';
+import { byteAt, type Image } from '../config-space/image.ts';
+import { PcibackError } from '../errors.ts';
+import { identityOf } from './identity.ts';
+import type { FunctionFacts } from './platform.ts';
+import { possibleResetMethods } from './reset.ts';
+import { parseResources } from './resources.ts';
+import {
+  excerpt,
+  readBytes,
+  readLinkName,
+  readNumber,
+  readText,
+  readUevent,
+  unusable,
+} from './sysfs-file.ts';
+
+/** The PCI functions of a host, by address. */
+export interface Inventory {
+  readonly functions: readonly FunctionFacts[];
+  /** What kept a function from being listed; the others are not affected by it. */
+  readonly warnings: readonly PcibackError[];
+}
+
+/** All but what only a look at the whole host can tell; null: nobody has said which methods there are. */
+type Draft = Omit<FunctionFacts, 'resetMethods'> & { readonly resetMethods: readonly string[] | null };
+
+/**
+ * Reads all functions of a tree. `directory` stands for /sys/bus/pci, for /sys, or holds the directories of the functions
+ * itself. In a captured tree every file may be missing but `config`, and links may be plain files. Throws BAD-DIRECTORY when
+ * it is none of these; what is wrong with a single function is a warning.
+ */
+export function readSysfs(directory: string, origin: 'host' | 'tree'): Inventory {
+  const devices = devicesDirectory(directory);
+  const drafts = new Map<Sbdf, Draft>();
+  const warnings: PcibackError[] = [];
+  for (const name of namesIn(devices)) {
+    const sbdf = parseSbdf(name);
+    if (sbdf === undefined) continue;
+    const path = join(devices, name);
+    try {
+      if (drafts.has(sbdf)) throw unusable(path, `there is another ${formatSbdf(sbdf)}`);
+      drafts.set(sbdf, readFunction(path, sbdf, origin));
+    } catch (error) {
+      if (!(error instanceof PcibackError)) throw error;
+      warnings.push(error);
+    }
+  }
+  const host = [...drafts.values()].sort((a, b) => a.sbdf - b.sbdf);
+  const functions = host.map((draft) => ({
+    ...draft,
+    resetMethods: draft.resetMethods ?? possibleResetMethods(draft, host),
+  }));
+  return { functions, warnings };
+}
+
+function devicesDirectory(directory: string): string {
+  const nested = ['bus/pci/devices', 'devices'].map((below) => join(directory, below)).find(existsSync);
+  if (nested !== undefined) return nested;
+  if (namesIn(directory).some((name) => parseSbdf(name) !== undefined)) return directory;
+  throw badDirectory(`${directory} describes no PCI functions`);
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch (error) {
+    throw badDirectory(`${directory} cannot be read`, error);
+  }
+}
+
+const badDirectory = (message: string, cause?: unknown): PcibackError =>
+  new PcibackError(
+    'BAD-DIRECTORY',
+    message,
+    'name a copy of /sys/bus/pci, or a directory with one subdirectory for each function, such as 0000:03:00.0',
+    { cause },
+  );
+
+function readFunction(directory: string, sbdf: Sbdf, origin: 'host' | 'tree'): Draft {
+  const config = readConfig(join(directory, 'config'));
+  const said = identityOf(config);
+  const attribute = (name: string, largest: number): number | undefined =>
+    readNumber(join(directory, name), largest);
+  const vendor = attribute('vendor', 0xffff) ?? said.vendor;
+  if (vendor === 0xffff) throw unusable(join(directory, 'config'), 'nothing answers at this address');
+  return {
+    sbdf,
+    vendor,
+    device: attribute('device', 0xffff) ?? said.device,
+    subsystemVendor: attribute('subsystem_vendor', 0xffff) ?? said.subsystemVendor,
+    subsystemDevice: attribute('subsystem_device', 0xffff) ?? said.subsystemDevice,
+    classCode: attribute('class', 0xff_ffff) ?? said.classCode,
+    revision: attribute('revision', 0xff) ?? said.revision,
+    config,
+    resources: readResources(join(directory, 'resource')),
+    irq: legacyInterrupt(config, attribute('irq', 0x7fff_ffff)),
+    physicalFunction: readPhysicalFunction(join(directory, 'physfn')),
+    driver: readDriver(directory),
+    resetMethods: readResetMethods(directory, origin),
+    origin,
+  };
+}
+
+/** Linux lets only root read past the header, so the file can end after 64 bytes; then what 256 or 4096 bytes there are. */
+function readConfig(path: string): Image {
+  const bytes = readBytes(path, 4096);
+  if (bytes === undefined) throw unusable(path, 'is missing, and nothing can stand in for it');
+  const length = [4096, 256, 64].find((size) => bytes.length >= size);
+  if (length === undefined) throw unusable(path, `${bytes.length} bytes are no configuration space`);
+  return bytes.slice(0, length);
+}
+
+function readResources(path: string): readonly Resource[] {
+  try {
+    return parseResources(readText(path) ?? '');
+  } catch (error) {
+    if (error instanceof RangeError) throw unusable(path, error.message);
+    throw error;
+  }
+}
+
+/**
+ * Without an interrupt pin there is no legacy interrupt, whatever number the kernel keeps: it is that of an MSI then. In the
+ * line register 0xFF means "not connected" (PCI Local Bus 3.0, 6.2.4).
+ */
+function legacyInterrupt(config: Image, irq: number | undefined): number {
+  if (byteAt(config, Header.interruptPin) === 0) return 0;
+  const line = byteAt(config, Header.interruptLine);
+  return irq ?? (line === 0xff ? 0 : line);
+}
+
+function readPhysicalFunction(path: string): Sbdf | null {
+  const name = readLinkName(path, 'PCI_SLOT_NAME');
+  if (name === undefined) return null;
+  const sbdf = parseSbdf(name);
+  if (sbdf === undefined) throw unusable(path, `'${excerpt(name)}' is no PCI address`);
+  return sbdf;
+}
+
+function readDriver(directory: string): string | null {
+  const own = join(directory, 'uevent');
+  const name = readLinkName(join(directory, 'driver'), 'DRIVER') ?? readUevent(own, 'DRIVER');
+  if (name === undefined) return null;
+  if (!/^[\w+.-]{1,64}$/.test(name)) throw unusable(directory, `'${excerpt(name)}' is no name of a driver`);
+  return name;
+}
+
+/**
+ * `reset_method` (Linux 5.15) lists what the kernel would try; before it, `reset` only told that there was something to try.
+ * A host that has neither file offers nothing, while in a captured tree they may just not have been copied.
+ */
+function readResetMethods(directory: string, origin: 'host' | 'tree'): readonly string[] | null {
+  const path = join(directory, 'reset_method');
+  const text = readText(path);
+  if (text === undefined) return origin === 'host' && !existsSync(join(directory, 'reset')) ? [] : null;
+  const methods = text.split(/\s+/).filter((word) => word !== '');
+  if (methods.length > 16 || methods.some((word) => !/^\w{1,32}$/.test(word))) {
+    throw unusable(path, `'${excerpt(text)}' is no list of reset methods`);
+  }
+  return methods;
+}
