@@ -23,6 +23,9 @@ export interface FunctionFailure {
   readonly message: string;
 }
 
+/** What a reset is for: the guest that goes on with the function, or the end of its time with it. */
+export type ResetInput = FunctionContext & { readonly byGuest: boolean };
+
 export interface ResetOutcome {
   /** The method that was used; null when the function has none and policy let it pass. */
   readonly method: string | null;
@@ -72,7 +75,7 @@ export const functionMachine = setup({
     /** Takes the function in hand for its new owner: opens it, compiles its filter, starts its record afresh. */
     bind: fromPromise<void, FunctionContext>(unprovided('bind')),
     /** Quiesces, resets, waits, restores and verifies. Rejects when the function is not as it was when it was hidden. */
-    reset: fromPromise<ResetOutcome, FunctionContext>(unprovided('reset')),
+    reset: fromPromise<ResetOutcome, ResetInput>(unprovided('reset')),
   },
   actions: {
     disown: assign({ owner: null, guestAddress: null }),
@@ -122,7 +125,7 @@ export const functionMachine = setup({
           description: 'The guest asked for a function-level reset: reads give all ones until it is done.',
           invoke: {
             src: 'reset',
-            input: ({ context }) => context,
+            input: ({ context }) => ({ ...context, byGuest: true }),
             onDone: {
               target: 'serving',
               actions: emit(({ event }) => ({ type: 'resetDone', outcome: event.output, byGuest: true })),
@@ -140,7 +143,7 @@ export const functionMachine = setup({
       description: 'No longer the guest’s: being quiesced, reset, restored and verified.',
       invoke: {
         src: 'reset',
-        input: ({ context }) => context,
+        input: ({ context }) => ({ ...context, byGuest: false }),
         onDone: {
           target: 'hidden',
           actions: [

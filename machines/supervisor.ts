@@ -15,7 +15,7 @@ export type SupervisorEvent =
 
 const unprovided = (name: string) => (): Promise<never> =>
   Promise.reject(new Error(`${name} is not provided`));
-const step = (name: string) => fromPromise(unprovided(name));
+const step = (name: string) => fromPromise<void>(unprovided(name));
 
 const supervisor = setup({
   types: { context: {} as SupervisorContext, events: {} as SupervisorEvent },

@@ -8,7 +8,7 @@ import { PcibackError } from '../errors.ts';
 import { mapFile } from './files.ts';
 import { type BoundRing, Hypervisor } from './hypervisor.ts';
 import { type Delay, type ModelFunction, openModel } from './model.ts';
-import { mapModel } from './model-file.ts';
+import { ensureModel, mapModel } from './model-file.ts';
 import type { FunctionFacts, Platform } from './platform.ts';
 
 const ENODEV = 19;
@@ -29,6 +29,16 @@ export class LoopbackPlatform implements Platform {
     this.hypervisor = Hypervisor.loopback(directory);
     this.#directory = directory;
     this.#delay = delay;
+  }
+
+  /** Makes the model; the function itself is never touched. Throws BAD-DIRECTORY or BAD-FILE. */
+  takeFromHost(facts: FunctionFacts): void {
+    ensureModel(this.#directory, facts);
+  }
+
+  /** The model stays: hardware does not go away when a driver takes it back. */
+  returnToHost(): void {
+    // Nobody drives a model.
   }
 
   openFunction(sbdf: Sbdf): ModelFunction {
@@ -65,6 +75,10 @@ export class LoopbackPlatform implements Platform {
 
   claimPirq(domid: number, pirq: number): void {
     this.hypervisor.claimPirq(domid, pirq);
+  }
+
+  releaseDomain(domid: number): void {
+    this.hypervisor.releasePirqs(domid);
   }
 
   /** The guest knows the interrupt by the number that the host has for it, as a PV guest does. */

@@ -68,6 +68,10 @@ export interface Ring {
 /** What a worker thread needs of the machine. Every thread opens its own. */
 export interface Platform {
   readonly kind: 'loopback' | 'xen';
+  /** Takes a function from its host driver, so that it can be opened and seized. One that is taken already stays as it is. */
+  takeFromHost(facts: FunctionFacts): void;
+  /** Gives it back to the driver that had it. */
+  returnToHost(facts: FunctionFacts): void;
   /** Takes the seized function in hand. Throws NO-SUCH-FUNCTION. */
   openFunction(sbdf: Sbdf): HostFunction;
   /** Maps the page and binds the port. Throws GRANT-FAILED or EVENT-CHANNEL-FAILED. `wake` runs on this thread's event loop. */
@@ -78,6 +82,10 @@ export interface Platform {
    */
   mapMsi(domid: number, sbdf: Sbdf, entry: number, tableBase: bigint): number;
   unmapPirq(domid: number, pirq: number): void;
+  /** Takes note of a pirq that an earlier process mapped, and that the guest still has. */
+  claimPirq(domid: number, pirq: number): void;
+  /** Forgets whatever a domain still holds; it is gone, or has no functions any more. */
+  releaseDomain(domid: number): void;
   /** The pirq of the guest's legacy interrupt for this function, 0 when it has none. */
   intxPirq(sbdf: Sbdf): number;
   /** 4096 bytes that belong to this function and outlive the process: its record of what requests changed. */

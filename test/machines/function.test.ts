@@ -3,6 +3,7 @@ import { createActor, fromPromise, waitFor } from 'xstate';
 import {
   type FunctionContext,
   type FunctionEvent,
+  type ResetInput,
   type ResetOutcome,
   functionMachine,
   functionState,
@@ -93,7 +94,7 @@ test('a stored machine goes on where it was, and a reset that was under way is d
   const provided = functionMachine.provide({
     actors: {
       bind: fromPromise<void, FunctionContext>(async () => undefined),
-      reset: fromPromise<ResetOutcome, FunctionContext>(async () => {
+      reset: fromPromise<ResetOutcome, ResetInput>(async () => {
         resets++;
         if (resets === 1) await new Promise(() => {});
         return outcome;

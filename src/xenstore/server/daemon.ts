@@ -66,6 +66,7 @@ export class Xenstored {
       domainState: (domid) => this.#domains.state(domid),
       introduced: (domid) => this.#listen(domid),
       released: (domid) => this.#unlisten(domid),
+      stopRequested: () => setImmediate(this.#close),
     });
     this.#domains.start();
     // Domain 0 last: who can connect finds the domains introduced.

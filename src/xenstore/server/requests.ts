@@ -162,11 +162,13 @@ function setTarget({ session, payload }: Call): void {
 const commands: Partial<Record<string, string>> = {
   check: 'OK\0',
   print: 'OK\0',
-  help: 'check\nprint <string>\nhelp\n',
+  help: 'check\nprint <string>\nstop\nhelp\n',
+  stop: 'OK\0',
 };
 
-function control({ payload }: Call): Uint8Array {
+function control({ session, payload, afterwards }: Call): Uint8Array {
   const [command = ''] = decodeStrings(payload);
+  if (command === 'stop') afterwards.push(() => session.store.stop());
   return Buffer.from((Object.hasOwn(commands, command) && commands[command]) || refuse('EINVAL'));
 }
 

@@ -24,6 +24,8 @@ export interface StoreHost {
   introduced(domid: number): void;
   /** The guest is gone; its sessions are closed. */
   released(domid: number): void;
+  /** Domain 0 asks the daemon to end; the answer to that is still to go out. */
+  stopRequested(): void;
 }
 
 const introduceDomain = '@introduceDomain';
@@ -60,6 +62,10 @@ export class Store {
       this.#special.set(name, [{ letter: 'n', domid: 0, since: 0 }]);
     }
     writeNode({ domain: domain0, view: this.view }, '/tool/xenstored', new Uint8Array());
+  }
+
+  stop(): void {
+    this.#host.stopRequested();
   }
 
   /** A new connection of a domain that is introduced. */

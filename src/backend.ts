@@ -1,0 +1,374 @@
+/**
+ * The back-end as a whole, to be embedded by a dom0 supervisor: it watches xenstore for guests, gives each a session and a
+ * worker, and tells what happens as a stream of events.
+ */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Piscina } from 'piscina';
+import { type Observable, Subject, type Subscription, merge } from 'rxjs';
+import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
+import { supervisorMachine } from '../machines/supervisor.ts';
+import type { GuestTask } from '../workers/messages.ts';
+import { type Sbdf, formatSbdf } from './address.ts';
+import { GuestSession, type SessionHost, readGuestView } from './backend/guest-session.ts';
+import type { PciBackendOptions } from './backend/options.ts';
+import { makePool } from './backend/pool.ts';
+import { Registry } from './backend/registry.ts';
+import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
+import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
+import { seize } from './config-space/index.ts';
+import { PcibackError } from './errors.ts';
+import {
+  type FileLock,
+  type FunctionFacts,
+  type Inventory,
+  type Platform,
+  hostInventory,
+  lockFile,
+  openPlatform,
+} from './host/index.ts';
+import { type BackendEvent, failureDetails, makeEvent } from './monitor/events.ts';
+import { matchHideList, parseHideList } from './toolstack/index.ts';
+import { BridgeMap } from './topology/index.ts';
+import { XenbusState, backendRoot, domidOfBackendPath, lastDomid, parseDecimal } from './xenbus/index.ts';
+import { XenstoreClient, reconcile } from './xenstore/index.ts';
+
+/** Everything that exists only while the back-end runs, and has to be let go of in the end. */
+interface Running {
+  lock?: FileLock;
+  platform?: Platform;
+  pool?: Piscina<GuestTask, void>;
+  xenstore?: XenstoreClient;
+  registry?: Registry;
+}
+
+export class PciBackend {
+  readonly #options: PciBackendOptions;
+  readonly #directory: string;
+  readonly #events = new Subject<BackendEvent>();
+  readonly #actor: Actor<typeof supervisorMachine>;
+  readonly #sessions = new Map<number, GuestSession>();
+  readonly #subscriptions: Subscription[] = [];
+  readonly #running: Running = {};
+  #inventory: Inventory = { functions: [], warnings: [] };
+  #failure: unknown;
+
+  /** Nothing happens before `start`, so that no event is missed. */
+  constructor(options: PciBackendOptions) {
+    this.#options = options;
+    this.#directory = options.platform.kind === 'loopback' ? options.platform.directory : '/run/pciback';
+    const step = (run: () => Promise<void>) =>
+      fromPromise<void>(async () => {
+        try {
+          await run();
+        } catch (error) {
+          this.#failure ??= error;
+          throw error;
+        }
+      });
+    this.#actor = createActor(
+      supervisorMachine.provide({
+        actors: {
+          open: step(() => this.#open()),
+          adopt: step(() => this.#adopt()),
+          hide: step(() => this.#hideListed()),
+          drain: step(() => this.#drain()),
+        },
+      }),
+    );
+  }
+
+  /** What happens, as it happens. Completes when the back-end has ended. */
+  get events$(): Observable<BackendEvent> {
+    return this.#events.asObservable();
+  }
+
+  /**
+   * Comes up: takes the directory, connects to xenstored, takes over guests that are running and hides what it was told to.
+   * Rejects with a PcibackError, and everything undone, when that is not possible.
+   */
+  async start(): Promise<void> {
+    let state = '';
+    this.#actor.subscribe({
+      next: (snapshot) => {
+        const from = state;
+        state = String(snapshot.value);
+        if (state === from) return;
+        this.#emit(makeEvent('backend.state', { from, to: state }));
+        if (state === 'ready' && from === 'hiding')
+          this.#emit(makeEvent('backend.ready', { to: this.#directory }));
+      },
+      complete: () => this.#events.complete(),
+    });
+    this.#actor.start();
+    const up = await waitFor(
+      this.#actor,
+      (snapshot) => snapshot.matches('ready') || snapshot.status === 'done',
+      {
+        timeout: Infinity,
+      },
+    );
+    if (!up.matches('ready')) throw this.#failure ?? new Error('the back-end was stopped while it came up');
+  }
+
+  /** Closes every guest, gives every function back and ends. May be called at any time, and twice. */
+  async stop(): Promise<void> {
+    this.#actor.send({ type: 'stop' });
+    await waitFor(this.#actor, (snapshot) => snapshot.status === 'done', { timeout: Infinity });
+  }
+
+  /** Takes a function from its host driver, so that guests can have it. One that is hidden already stays as it is. */
+  async hide(sbdf: Sbdf): Promise<void> {
+    const { registry, platform } = this.#parts();
+    if (registry.get(sbdf)) return;
+    const facts = this.#factsOf(sbdf);
+    platform.takeFromHost(facts);
+    const hardware = platform.openFunction(sbdf);
+    try {
+      registry.add(facts, seize(hardware, facts));
+    } finally {
+      hardware.close();
+    }
+    this.#emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
+  }
+
+  /** Gives a hidden function back to the host. Rejects with NOT-HIDDEN or FUNCTION-IN-USE. */
+  async unhide(sbdf: Sbdf): Promise<void> {
+    const { registry, platform } = this.#parts();
+    const entry = registry.get(sbdf);
+    registry.remove(sbdf);
+    if (entry) platform.returnToHost(entry.facts);
+    this.#emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
+  }
+
+  /** The functions of this host, whether hidden or not. */
+  get inventory(): Inventory {
+    return this.#inventory;
+  }
+
+  status(): BackendStatus {
+    const { registry, platform } = this.#running;
+    return {
+      pid: process.pid,
+      directory: this.#directory,
+      topology: this.#options.topology ?? 'vpci',
+      state: String(this.#actor.getSnapshot().value),
+      guests:
+        registry && platform
+          ? [...this.#sessions.values()].map((session) => guestStatus(session, registry, platform))
+          : [],
+      functions: registry ? registry.entries().map((entry) => functionStatus(entry, registry)) : [],
+    };
+  }
+
+  // --- coming up ----------------------------------------------------------------------------------------------------
+
+  async #open(): Promise<void> {
+    const { platform: where, sysfs, workers } = this.#options;
+    const running = this.#running;
+    if (where.kind === 'loopback') prepareLoopback(where.directory);
+    const stateDirectory = this.#options.stateDirectory ?? join(this.#directory, 'state');
+    makeDirectory(stateDirectory);
+    running.lock = takeLock(join(stateDirectory, 'lock'), this.#directory);
+    running.platform = openPlatform(where);
+    this.#inventory = hostInventory({ sysfs });
+    for (const warning of this.#inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
+    running.registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
+      this.#emit(
+        makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` }),
+      ),
+    );
+    if (where.kind === 'loopback' && (await ensureXenstored(where.directory))) {
+      this.#emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
+    }
+    running.xenstore = await XenstoreClient.connect(
+      where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
+    );
+    running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
+  }
+
+  /** Takes over whatever is running, and from then on follows what comes and goes. */
+  async #adopt(): Promise<void> {
+    const { xenstore, registry } = this.#parts();
+    this.#subscriptions.push(
+      xenstore.state$.subscribe((state) => {
+        if (state === 'reconnecting') this.#actor.send({ type: 'xenstoreLost' });
+        if (state === 'connected') this.#actor.send({ type: 'xenstoreBack' });
+      }),
+    );
+    // Functions of guests whose directories are gone: their sessions begin with giving them back.
+    for (const { facts } of registry.entries()) {
+      const owner = registry.ownerOf(facts.sbdf);
+      if (owner !== undefined) await this.#attend(owner);
+    }
+    await new Promise<void>((resolve, reject) => {
+      const rung = new Set<number>();
+      const doorbell = merge(xenstore.watch(backendRoot), xenstore.watch('@releaseDomain'));
+      this.#subscriptions.push(
+        doorbell.subscribe((path) => {
+          const domid = domidOfBackendPath(path);
+          if (domid !== undefined) rung.add(domid);
+        }),
+        reconcile(
+          doorbell,
+          async () => {
+            const named = [...rung];
+            rung.clear();
+            await this.#follow(named);
+            resolve();
+          },
+          (error) => this.#emit(makeEvent('warning', failureDetails(error))),
+        ).subscribe({ error: reject }),
+      );
+    });
+    const adopting = [...this.#sessions.values()].map((session) => session.settled());
+    await Promise.all(adopting);
+  }
+
+  /** Looks after the guests that a watch named; when it named none, after all that there are. */
+  async #follow(named: readonly number[]): Promise<void> {
+    const { xenstore } = this.#parts();
+    if (named.length > 0) {
+      for (const domid of named) await this.#attend(domid);
+      return;
+    }
+    const listed = (await xenstore.directory(backendRoot)) ?? [];
+    const domids = listed.map((name) => parseDecimal(name, lastDomid)).filter((domid) => domid !== undefined);
+    for (const domid of new Set([...domids, ...this.#sessions.keys()])) await this.#attend(domid);
+  }
+
+  async #attend(domid: number): Promise<void> {
+    const known = this.#sessions.get(domid);
+    if (known) {
+      known.ring();
+      return;
+    }
+    const { xenstore, registry, platform } = this.#parts();
+    const view = await readGuestView(xenstore, domid);
+    // A directory that was closed and whose functions were given back stays until its toolstack removes it.
+    const over = !view.present || view.state === XenbusState.Closed;
+    if (over && registry.ownedBy(domid).length === 0) return;
+    const session = new GuestSession(this.#sessionHost(), domid, view);
+    this.#sessions.set(domid, session);
+    void session.released.then(() => {
+      this.#sessions.delete(domid);
+      platform.releaseDomain(domid);
+      // The directory may have been made anew while the old one was being cleared.
+      if (this.#actor.getSnapshot().matches('ready')) void this.#attend(domid).catch(() => undefined);
+    });
+  }
+
+  #sessionHost(): SessionHost {
+    const { xenstore, registry, pool } = this.#parts();
+    return {
+      xenstore,
+      registry,
+      pool,
+      platform: this.#options.platform,
+      topology: this.#options.topology ?? 'vpci',
+      bridges: () => new BridgeMap(this.#inventory.functions),
+      emit: (event) => this.#emit(event),
+    };
+  }
+
+  async #hideListed(): Promise<void> {
+    const { hide } = this.#options;
+    if (hide === undefined) return;
+    const { entries, problems } = parseHideList(hide);
+    for (const { at, what, remedy } of problems) {
+      this.#emit(
+        makeEvent('warning', { reason: 'BAD-SPEC', message: `hide list, column ${at + 1}: ${what}`, remedy }),
+      );
+    }
+    const { functions, unmatched } = matchHideList(
+      entries,
+      this.#inventory.functions.map(({ sbdf }) => sbdf),
+    );
+    for (const { at, length } of unmatched) {
+      this.#emit(
+        makeEvent('warning', {
+          reason: 'NO-SUCH-FUNCTION',
+          message: `hide list: ${hide.slice(at, at + length)} names no function of this host`,
+          remedy: 'see pciback list',
+        }),
+      );
+    }
+    for (const sbdf of functions) {
+      try {
+        await this.hide(sbdf);
+      } catch (error) {
+        this.#emit(makeEvent('warning', { sbdf, ...failureDetails(error) }));
+      }
+    }
+  }
+
+  // --- going down ---------------------------------------------------------------------------------------------------
+
+  async #drain(): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
+    const { pool, xenstore, platform, lock } = this.#running;
+    await pool?.destroy();
+    xenstore?.close();
+    if (xenstore && this.#options.platform.kind === 'loopback') {
+      await endXenstored(this.#options.platform.directory);
+    }
+    platform?.close();
+    lock?.unlock();
+  }
+
+  // --- small things -------------------------------------------------------------------------------------------------
+
+  #parts(): Required<Running> {
+    const { lock, platform, pool, xenstore, registry } = this.#running;
+    if (lock && platform && pool && xenstore && registry) return { lock, platform, pool, xenstore, registry };
+    throw new PcibackError('NO-DAEMON', 'the back-end is not running', 'start it first');
+  }
+
+  #factsOf(sbdf: Sbdf): FunctionFacts {
+    const facts = this.#inventory.functions.find((each) => each.sbdf === sbdf);
+    if (facts) return facts;
+    throw new PcibackError(
+      'NO-SUCH-FUNCTION',
+      `this host has no PCI function ${formatSbdf(sbdf)}`,
+      'see which ones it has: pciback list',
+    );
+  }
+
+  #emit(event: BackendEvent): void {
+    this.#events.next(event);
+  }
+}
+
+/** Lays out an empty hypervisor in the directory; domain 0 is always there. */
+function prepareLoopback(directory: string): void {
+  for (const part of ['dom', 'gnt', 'evt/0', 'xenstored', 'state']) makeDirectory(join(directory, part));
+  const self = join(directory, 'dom', '0');
+  writeFileSync(`${self}.new`, 'running');
+  renameSync(`${self}.new`, self);
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (error) {
+    throw new PcibackError(
+      'BAD-DIRECTORY',
+      `${directory} cannot be made: ${(error as Error).message}`,
+      'name a directory that can be written',
+      { cause: error },
+    );
+  }
+}
+
+/** Held until the end of the process, however it ends: two back-ends on the same guests would answer each request twice. */
+function takeLock(file: string, directory: string): FileLock {
+  const lock = lockFile(file);
+  if (lock) return lock;
+  throw new PcibackError(
+    'DAEMON-RUNNING',
+    `a pciback daemon serves ${directory} already`,
+    'use that one (pciback status), or stop it first',
+  );
+}

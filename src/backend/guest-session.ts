@@ -1,0 +1,509 @@
+/**
+ * One guest, from the moment its directory appears until its functions are hidden again: the machine of `machines/guest.ts`,
+ * fed with what xenstore says and with effects that do what it decides.
+ */
+import type { Piscina } from 'piscina';
+import { Subject, type Subscription, firstValueFrom, filter, merge } from 'rxjs';
+import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
+import {
+  type Adopted,
+  type GuestContext,
+  type Position,
+  type Settled,
+  guestMachine,
+} from '../../machines/guest.ts';
+import type { GuestTask } from '../../workers/messages.ts';
+import { type Sbdf, formatSbdf } from '../address.ts';
+import { PcibackError } from '../errors.ts';
+import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
+import {
+  type BridgeMap,
+  type Candidate,
+  type Topology,
+  type TopologyKind,
+  makeTopology,
+} from '../topology/index.ts';
+import {
+  type DeviceEntry,
+  type GuestView,
+  XenbusState,
+  backendPath,
+  domainPath,
+  frontendKeyNames,
+  parseFrontendKeys,
+  parseXenbusState,
+  readBackendView,
+  xenbusStateName,
+} from '../xenbus/index.ts';
+import { ConnectionLost, type XenstoreClient, reconcile } from '../xenstore/index.ts';
+import { errnoOf } from './errno.ts';
+import { GuestWorker, type Report } from './guest-worker.ts';
+import { type Registry, contextOf } from './registry.ts';
+import { XenbusWriter } from './xenbus-writer.ts';
+
+/** What a session shares with the daemon it belongs to. */
+export interface SessionHost {
+  readonly xenstore: XenstoreClient;
+  readonly registry: Registry;
+  readonly pool: Piscina<GuestTask, void>;
+  readonly platform: PlatformOptions;
+  readonly topology: TopologyKind;
+  readonly bridges: () => BridgeMap;
+  readonly emit: (event: BackendEvent) => void;
+}
+
+const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
+  XenbusState;
+
+/** A worker that dies this often with the same guest is killed by that guest, and the guest is failed. */
+const mostAdoptions = 5;
+
+export class GuestSession {
+  readonly domid: number;
+  /** Resolves when every function of the guest is hidden or quarantined and the worker is gone. */
+  readonly released: Promise<void>;
+  readonly #host: SessionHost;
+  readonly #actor: Actor<typeof guestMachine>;
+  readonly #writer: XenbusWriter;
+  readonly #topology: Topology;
+  readonly #doorbell = new Subject<void>();
+  readonly #subscription: Subscription;
+  /** Functions that the present worker has in hand. */
+  readonly #inHand = new Set<Sbdf>();
+  #worker: GuestWorker | undefined;
+  #adoptions = 0;
+
+  constructor(host: SessionHost, domid: number, first: GuestView) {
+    this.#host = host;
+    this.domid = domid;
+    this.#writer = new XenbusWriter(host.xenstore, domid);
+    this.#topology = makeTopology(host.topology, host.bridges());
+    this.#actor = createActor(this.#machine(), { input: { domid, view: first } });
+    this.released = this.#run();
+    this.#subscription = reconcile(
+      merge(this.#doorbell, host.xenstore.watch(`${first.frontendPath}/state`)),
+      () => this.#observe(),
+      (error) => host.emit(makeEvent('warning', { domid, ...failureDetails(error) })),
+    ).subscribe({
+      error: (error: unknown) => host.emit(makeEvent('warning', { domid, ...failureDetails(error) })),
+    });
+  }
+
+  /** Something in the back-end directory may have changed. */
+  ring(): void {
+    this.#doorbell.next();
+  }
+
+  /** Asks the guest to close, waits for it within limits, and gives its functions back. */
+  async stop(): Promise<void> {
+    this.#actor.send({ type: 'stop' });
+    await this.released;
+  }
+
+  /** Resolves when the session is not (or no longer) taking over from a predecessor. */
+  async settled(): Promise<void> {
+    await waitFor(this.#actor, (snapshot) => !snapshot.matches('adopting'), { timeout: Infinity });
+  }
+
+  get state(): string {
+    return String(this.#actor.getSnapshot().value);
+  }
+
+  get view(): GuestView {
+    return this.#actor.getSnapshot().context.view;
+  }
+
+  get exported(): readonly { readonly sbdf: Sbdf; readonly guestAddress: Sbdf | undefined }[] {
+    return this.#actor
+      .getSnapshot()
+      .context.exported.map((sbdf) => ({ sbdf, guestAddress: this.#topology.guestAddressOf(sbdf) }));
+  }
+
+  #machine(): typeof guestMachine {
+    const settling = (run: (context: GuestContext) => Promise<void>) =>
+      fromPromise<Settled, GuestContext>(({ input }) =>
+        this.#persistently(async () => {
+          await run(input);
+          return this.#settled();
+        }),
+      );
+    return guestMachine.provide({
+      actors: {
+        announce: settling(() => this.#announce()),
+        exportFunctions: settling(({ view }) => this.#exportListed(view)),
+        adopt: fromPromise<Adopted, GuestContext>(() => this.#persistently(() => this.#adopt())),
+        connect: settling(({ view }) => this.#connect(view)),
+        reconfigure: settling(() => this.#reconfigure()),
+        resume: settling(() => this.#writer.advance([Reconfigured], Connected)),
+        disconnect: settling(({ view }) => this.#disconnect(view)),
+        close: settling(() => this.#writer.advance([InitWait, Initialised, Connected, Closing], Closed)),
+        release: settling(() => this.#release()),
+        fail: settling(({ failure }) => this.#fail(failure)),
+      },
+    });
+  }
+
+  async #run(): Promise<void> {
+    let state = '';
+    const over = new Promise<void>((resolve) => {
+      this.#actor.subscribe({
+        next: (snapshot) => {
+          const from = state;
+          state = String(snapshot.value);
+          if (state !== from && from !== '') this.#emitState(from, state, snapshot.context);
+        },
+        complete: resolve,
+        error: (error: unknown) => {
+          this.#host.emit(makeEvent('warning', { domid: this.domid, ...failureDetails(error) }));
+          resolve();
+        },
+      });
+    });
+    this.#actor.start();
+    await over;
+    this.#subscription.unsubscribe();
+    await this.#endWorker();
+  }
+
+  #emitState(from: string, to: string, { failure, view }: GuestContext): void {
+    const failed = to === 'failing' && failure !== null;
+    this.#host.emit(
+      makeEvent('guest.state', {
+        domid: this.domid,
+        from,
+        to,
+        cause: `front-end ${xenbusStateName(view.frontendState)}`,
+        ...(failed ? { reason: failure.reason, message: failure.message } : {}),
+      }),
+    );
+  }
+
+  // --- reading ------------------------------------------------------------------------------------------------------
+
+  async #observe(): Promise<void> {
+    this.#actor.send({ type: 'observed', view: await this.#readView() });
+  }
+
+  async #readView(): Promise<GuestView> {
+    return readGuestView(this.#host.xenstore, this.domid);
+  }
+
+  async #settled(): Promise<Settled> {
+    return { view: await this.#readView(), exported: this.#exportedNow() };
+  }
+
+  /** Functions that have an address on this guest's bus. */
+  #exportedNow(): readonly Sbdf[] {
+    return this.#host.registry
+      .ownedBy(this.domid)
+      .filter((sbdf) => this.#topology.guestAddressOf(sbdf) !== undefined);
+  }
+
+  /** Runs an effect again when xenstored went away in the middle of it: every effect may be repeated from its start. */
+  async #persistently<T>(run: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await run();
+      } catch (error) {
+        if (!(error instanceof ConnectionLost)) throw error;
+        const { state$ } = this.#host.xenstore;
+        const state = await firstValueFrom(state$.pipe(filter((now) => now !== 'reconnecting')));
+        if (state === 'closed') throw error;
+      }
+    }
+  }
+
+  async #announce(): Promise<void> {
+    // Functions that are somebody's of this id, but not on this bus, were left by a domain that had the id before.
+    for (const sbdf of this.#host.registry.ownedBy(this.domid)) {
+      if (this.#topology.guestAddressOf(sbdf) === undefined) await this.#takeBack(sbdf);
+    }
+    await this.#writer.advance([Initialising, Closing, Closed], InitWait);
+  }
+
+  // --- exporting ----------------------------------------------------------------------------------------------------
+
+  /** Before the front-end is up, a function that cannot be exported fails the guest: it was promised all of them. */
+  async #exportListed(view: GuestView): Promise<void> {
+    for (const device of view.devices ?? []) {
+      if (device.state === Closing) await this.#takeBackListed(device);
+      else if (device.state !== Closed) await this.#export(device);
+    }
+    await this.#writer.publishRoots(this.#topology.roots());
+    await this.#writer.advance([InitWait], Initialised);
+  }
+
+  /** Always ends: what cannot be added is refused by itself, what cannot be taken back was never here. */
+  async #reconfigure(): Promise<void> {
+    const view = await this.#readView();
+    for (const device of view.devices ?? []) {
+      if (device.state === Closing) await this.#takeBackListed(device);
+      else if (device.state === Initialising) await this.#exportOrReject(device);
+    }
+    await this.#writer.publishRoots(this.#topology.roots());
+    await this.#writer.advance([Reconfiguring], Reconfigured);
+  }
+
+  async #export(device: DeviceEntry): Promise<void> {
+    const { sbdf, index } = device;
+    if (sbdf === undefined) {
+      throw new PcibackError(
+        'BACKEND-KEYS',
+        `dev-${index} of domain ${this.domid} is missing or no PCI address`,
+        'see what the toolstack wrote there',
+      );
+    }
+    const entry = this.#host.registry.claim(sbdf, this.domid);
+    const guestAddress = this.#topology.place(candidate(entry.facts), device.requestedDevfn);
+    try {
+      await this.#takeInHand(sbdf, guestAddress, device.permissive);
+    } catch (error) {
+      this.#topology.remove(sbdf);
+      throw error;
+    }
+    await this.#writer.exported(index, sbdf, guestAddress);
+  }
+
+  async #exportOrReject(device: DeviceEntry): Promise<void> {
+    try {
+      await this.#export(device);
+    } catch (error) {
+      if (!(error instanceof PcibackError) || error.reason === 'WORKER-DIED') throw error;
+      const sbdf = device.sbdf === undefined ? {} : { sbdf: device.sbdf };
+      this.#host.emit(makeEvent('attach.failed', { ...sbdf, domid: this.domid, ...failureDetails(error) }));
+      await this.#writer.rejected(device.index);
+      await this.#writer.fatal(errnoOf(error.reason), error.message);
+    }
+  }
+
+  async #takeBackListed({ sbdf, index }: DeviceEntry): Promise<void> {
+    if (sbdf !== undefined && this.#topology.guestAddressOf(sbdf) !== undefined) {
+      await this.#takeBack(sbdf);
+      return;
+    }
+    const named = sbdf === undefined ? `dev-${index}` : formatSbdf(sbdf);
+    this.#host.emit(
+      makeEvent('warning', {
+        domid: this.domid,
+        reason: 'NOT-ATTACHED',
+        message: `${named} is to be detached from domain ${this.domid}, which does not have it`,
+      }),
+    );
+  }
+
+  async #takeBack(sbdf: Sbdf): Promise<void> {
+    const entry = this.#host.registry.claim(sbdf, this.domid);
+    const guestAddress = this.#topology.guestAddressOf(sbdf) ?? contextOf(entry).guestAddress;
+    if (guestAddress !== null) await this.#takeInHand(sbdf, guestAddress, false);
+    await this.#theWorker().step({ do: 'release', sbdf });
+    this.#inHand.delete(sbdf);
+    this.#topology.remove(sbdf);
+  }
+
+  /** Makes sure that the present worker has the function: newly bound, or as its stored machine says. */
+  async #takeInHand(sbdf: Sbdf, guestAddress: Sbdf, permissive: boolean): Promise<void> {
+    if (this.#inHand.has(sbdf)) return;
+    const { seized, snapshot } = this.#host.registry.claim(sbdf, this.domid);
+    await this.#theWorker().step({
+      do: 'bind',
+      assignment: {
+        sbdf,
+        guestAddress,
+        seized,
+        snapshot,
+        mode: { permissive, interruptControl: false, quirks: [] },
+      },
+    });
+    this.#inHand.add(sbdf);
+  }
+
+  // --- the ring -----------------------------------------------------------------------------------------------------
+
+  async #connect({ frontendPath }: GuestView): Promise<void> {
+    await this.#attachRing(frontendPath, false);
+    await this.#writer.advance([Initialised], Connected);
+  }
+
+  async #attachRing(frontendPath: string, adopted: boolean): Promise<void> {
+    const values = await Promise.all(
+      frontendKeyNames.map((key) => this.#host.xenstore.read(`${frontendPath}/${key}`)),
+    );
+    await this.#theWorker().step({ do: 'connect', ...parseFrontendKeys(values), adopted });
+  }
+
+  async #detachRing(): Promise<void> {
+    await this.#worker?.step({ do: 'disconnect' });
+  }
+
+  async #disconnect({ frontendState }: GuestView): Promise<void> {
+    await this.#detachRing();
+    // A front-end that is Closed already waits for Closed, not for Closing.
+    if (frontendState !== Closed) {
+      await this.#writer.advance([InitWait, Initialised, Connected, Reconfiguring, Reconfigured], Closing);
+    }
+  }
+
+  async #fail(failure: GuestContext['failure']): Promise<void> {
+    await this.#detachRing();
+    if (failure) await this.#writer.fatal(errnoOf(failure.reason), failure.message);
+    await this.#writer.advance(
+      [Initialising, InitWait, Initialised, Connected, Reconfiguring, Reconfigured],
+      Closing,
+    );
+  }
+
+  // --- taking over --------------------------------------------------------------------------------------------------
+
+  async #adopt(): Promise<Adopted> {
+    if (++this.#adoptions > mostAdoptions) {
+      throw new PcibackError(
+        'WORKER-DIED',
+        `the worker of domain ${this.domid} died ${mostAdoptions} times`,
+        'report this with the events of the daemon; the guest has to be restarted',
+      );
+    }
+    const view = await this.#readView();
+    const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
+    for (const sbdf of this.#host.registry.ownedBy(this.domid)) {
+      const entry = this.#host.registry.claim(sbdf, this.domid);
+      const device = listed.get(sbdf);
+      const guestAddress = contextOf(entry).guestAddress ?? device?.vdev;
+      if (guestAddress === undefined || guestAddress === null) continue;
+      this.#topology.occupy(candidate(entry.facts), guestAddress);
+      await this.#takeInHand(sbdf, guestAddress, device?.permissive ?? false);
+      if (!device) await this.#takeBack(sbdf);
+    }
+    const position = adoptedPosition(view.state);
+    if (position === 'connected' || position === 'reconfigured')
+      await this.#attachRing(view.frontendPath, true);
+    this.#host.emit(makeEvent('guest.adopted', { domid: this.domid, to: position }));
+    return { ...(await this.#settled()), position };
+  }
+
+  // --- giving back --------------------------------------------------------------------------------------------------
+
+  async #release(): Promise<void> {
+    await this.#detachRing();
+    for (const sbdf of this.#host.registry.ownedBy(this.domid)) await this.#takeBack(sbdf);
+    await this.#endWorker();
+    await this.#writer.advance(
+      [Initialising, InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
+      Closed,
+    );
+    await this.#sweep();
+  }
+
+  /** libxl never removes the back-end directory of a guest that died; what nobody will ever close is removed here. */
+  async #sweep(): Promise<void> {
+    const { xenstore } = this.#host;
+    if (await xenstore.isIntroduced(this.domid)) return;
+    if ((await xenstore.read(domainPath(this.domid))) !== undefined) return;
+    await xenstore.rm(backendPath(this.domid).replace(/\/0$/, ''));
+  }
+
+  // --- the worker ---------------------------------------------------------------------------------------------------
+
+  #theWorker(): GuestWorker {
+    if (this.#worker) return this.#worker;
+    const { pool, platform } = this.#host;
+    const worker = new GuestWorker(pool, this.domid, platform, (report) => this.#hear(report));
+    this.#worker = worker;
+    void worker.over.then((how) => {
+      if (how === 'ended' || this.#worker !== worker) return;
+      this.#worker = undefined;
+      this.#inHand.clear();
+      this.#host.emit(makeEvent('worker.died', { domid: this.domid, reason: 'WORKER-DIED' }));
+      this.#actor.send({ type: 'workerDied' });
+    });
+    return worker;
+  }
+
+  async #endWorker(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    this.#inHand.clear();
+    await worker?.end();
+  }
+
+  #hear(report: Report): void {
+    const { emit, registry } = this.#host;
+    const { domid } = this;
+    switch (report.is) {
+      case 'function': {
+        registry.update(report.sbdf, report.snapshot);
+        const { sbdf, from, to, cause } = report;
+        const entry = registry.get(sbdf);
+        const failure = entry && contextOf(entry).failure;
+        emit(makeEvent('function.state', { sbdf, domid, from, to, cause, ...(failure ?? {}) }));
+        return;
+      }
+      case 'reset': {
+        const { sbdf, milliseconds, byGuest, method } = report;
+        emit(
+          makeEvent('reset.completed', {
+            sbdf,
+            domid,
+            cause: method ?? 'none',
+            data: { milliseconds, byGuest },
+          }),
+        );
+        return;
+      }
+      case 'denied': {
+        const { sbdf, register, times } = report;
+        emit(
+          makeEvent('register.denied', {
+            sbdf,
+            domid,
+            cause: `0x${register.toString(16).padStart(3, '0')}`,
+            reason: 'WRITE-DENIED',
+            data: { times },
+          }),
+        );
+        return;
+      }
+      case 'abandoned':
+        emit(makeEvent('request.abandoned', { domid, data: { times: report.times } }));
+        return;
+      case 'storm':
+        emit(makeEvent('event.storm', { domid, reason: 'EVENT-STORM', data: { wakeups: report.times } }));
+        return;
+      case 'ringLost':
+        emit(makeEvent('warning', { domid, reason: 'PAGE-VANISHED', message: 'the shared page went away' }));
+        this.#actor.send({ type: 'ringLost' });
+    }
+  }
+}
+
+/** Reads both directories of a guest. */
+export async function readGuestView(xenstore: XenstoreClient, domid: number): Promise<GuestView> {
+  const view = await xenstore.transaction((tx) => readBackendView((path) => tx.read(path), domid));
+  if (!view.present) return view;
+  return {
+    ...view,
+    frontendState: parseXenbusState(await xenstore.read(`${view.frontendPath}/state`)),
+  };
+}
+
+function adoptedPosition(state: XenbusState): Position {
+  switch (state) {
+    case Initialised:
+      return 'initialised';
+    case Connected:
+    case Reconfiguring:
+      return 'connected';
+    case Reconfigured:
+      return 'reconfigured';
+    case Closing:
+      return 'closing';
+    case Closed:
+      return 'closed';
+    default:
+      return 'waiting';
+  }
+}
+
+function candidate({ sbdf, classCode, physicalFunction }: FunctionFacts): Candidate {
+  return { sbdf, bridge: classCode >>> 16 === 0x06, virtualFunction: physicalFunction !== null };
+}

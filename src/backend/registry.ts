@@ -1,0 +1,138 @@
+/**
+ * Who has which function. Every function that was taken from the host is here, as the stored snapshot of its machine and the
+ * facts from before anybody touched it; nothing here is ever decided by what a guest wrote.
+ */
+import { type Snapshot, createActor } from 'xstate';
+import {
+  type FunctionContext,
+  type FunctionState,
+  functionMachine,
+  functionState,
+} from '../../machines/function.ts';
+import { type Sbdf, formatSbdf } from '../address.ts';
+import { PcibackError } from '../errors.ts';
+import type { FunctionFacts } from '../host/platform.ts';
+import type { Seized } from '../config-space/index.ts';
+import { FileStore } from './store.ts';
+
+export interface Entry {
+  readonly facts: FunctionFacts;
+  readonly seized: Seized;
+  readonly snapshot: Snapshot<unknown>;
+}
+
+interface StoredSnapshot {
+  readonly value: unknown;
+  readonly context: FunctionContext;
+}
+
+const stored = (entry: Entry): StoredSnapshot => entry.snapshot as unknown as StoredSnapshot;
+export const stateOf = (entry: Entry): FunctionState => functionState(stored(entry).value);
+export const contextOf = (entry: Entry): FunctionContext => stored(entry).context;
+
+function isEntry(value: unknown): value is Entry {
+  const entry = value as Entry | null;
+  return typeof entry?.facts?.sbdf === 'number' && typeof stored(entry).context?.sbdf === 'number';
+}
+
+/** The snapshot of a function that has just been hidden. */
+function hiddenSnapshot(sbdf: Sbdf): Snapshot<unknown> {
+  return createActor(functionMachine, { input: { sbdf } }).getPersistedSnapshot();
+}
+
+export class Registry {
+  readonly #entries = new Map<Sbdf, Entry>();
+  /** Held from the moment a guest is given a function until it is hidden again, whatever its machine says meanwhile. */
+  readonly #owners = new Map<Sbdf, number>();
+  readonly #store: FileStore<Entry>;
+
+  constructor(directory: string, onDamage: (key: string, error: unknown) => void) {
+    this.#store = new FileStore(directory, isEntry);
+    for (const entry of this.#store.load(onDamage).values()) {
+      this.#entries.set(entry.facts.sbdf, entry);
+      const { owner } = contextOf(entry);
+      if (owner !== null) this.#owners.set(entry.facts.sbdf, owner);
+    }
+  }
+
+  entries(): readonly Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  get(sbdf: Sbdf): Entry | undefined {
+    return this.#entries.get(sbdf);
+  }
+
+  ownerOf(sbdf: Sbdf): number | undefined {
+    return this.#owners.get(sbdf);
+  }
+
+  ownedBy(domid: number): readonly Sbdf[] {
+    return [...this.#owners].filter(([, owner]) => owner === domid).map(([sbdf]) => sbdf);
+  }
+
+  add(facts: FunctionFacts, seized: Seized): void {
+    this.#put({ facts, seized, snapshot: hiddenSnapshot(facts.sbdf) });
+  }
+
+  /** Forgets a function that goes back to the host. Throws NOT-HIDDEN or FUNCTION-IN-USE. */
+  remove(sbdf: Sbdf): void {
+    this.#expect(sbdf);
+    const owner = this.#owners.get(sbdf);
+    if (owner !== undefined) throw inUse(sbdf, owner);
+    this.#entries.delete(sbdf);
+    this.#store.delete(formatSbdf(sbdf));
+  }
+
+  /**
+   * Gives a function to a guest, or confirms that the guest has it. Throws NOT-HIDDEN, FUNCTION-IN-USE or QUARANTINED. There
+   * is no moment between asking and having: two guests cannot both be told yes.
+   */
+  claim(sbdf: Sbdf, domid: number): Entry {
+    const entry = this.#expect(sbdf);
+    const owner = this.#owners.get(sbdf);
+    if (owner === domid) return entry;
+    if (owner !== undefined) throw inUse(sbdf, owner);
+    if (stateOf(entry) !== 'hidden') {
+      throw new PcibackError(
+        'QUARANTINED',
+        `${formatSbdf(sbdf)} is quarantined: ${contextOf(entry).failure?.message ?? 'its reset failed'}`,
+        `reset it first: pciback reset ${formatSbdf(sbdf)}`,
+      );
+    }
+    this.#owners.set(sbdf, domid);
+    return entry;
+  }
+
+  /** Takes note of what the function's machine reported; the owner is known to it or the function is free. */
+  update(sbdf: Sbdf, snapshot: Snapshot<unknown>): void {
+    const entry = this.#entries.get(sbdf);
+    if (!entry) return;
+    const next = { ...entry, snapshot };
+    this.#put(next);
+    if (stateOf(next) === 'hidden' || stateOf(next) === 'quarantined') this.#owners.delete(sbdf);
+  }
+
+  #expect(sbdf: Sbdf): Entry {
+    const entry = this.#entries.get(sbdf);
+    if (entry) return entry;
+    throw new PcibackError(
+      'NOT-HIDDEN',
+      `${formatSbdf(sbdf)} has not been taken from its host driver`,
+      `hide it: pciback hide ${formatSbdf(sbdf)}, or serve with --hide '(${formatSbdf(sbdf)})'`,
+    );
+  }
+
+  #put(entry: Entry): void {
+    this.#entries.set(entry.facts.sbdf, entry);
+    this.#store.put(formatSbdf(entry.facts.sbdf), entry);
+  }
+}
+
+function inUse(sbdf: Sbdf, owner: number): PcibackError {
+  return new PcibackError(
+    'FUNCTION-IN-USE',
+    `${formatSbdf(sbdf)} belongs to domain ${owner}`,
+    `take it back first: pciback detach ${owner} ${formatSbdf(sbdf)}`,
+  );
+}

@@ -1,0 +1,94 @@
+/** What `pciback status` shows: plain data, the same over the library and over the control socket. */
+import type { Sbdf } from '../address.ts';
+import { formatSbdf, formatVdev } from '../address.ts';
+import { FunctionRecord } from '../config-space/index.ts';
+import type { Platform } from '../host/platform.ts';
+import { xenbusStateName } from '../xenbus/index.ts';
+import type { GuestSession } from './guest-session.ts';
+import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
+
+export interface ExportedStatus {
+  readonly sbdf: string;
+  /** The address on the guest's bus. */
+  readonly vdev: string | null;
+  readonly state: string;
+  readonly requests: number;
+  readonly denied: number;
+}
+
+export interface GuestStatus {
+  readonly domid: number;
+  readonly name: string;
+  /** Where the back-end's machine stands. */
+  readonly state: string;
+  readonly backendState: string;
+  readonly frontendState: string;
+  readonly functions: readonly ExportedStatus[];
+  /** What the guest's next step depends on; null when nothing is outstanding. */
+  readonly waitingFor: string | null;
+}
+
+export interface FunctionStatus {
+  readonly sbdf: string;
+  readonly state: string;
+  readonly owner: number | null;
+  /** Why it is quarantined; null when it is not. */
+  readonly reason: string | null;
+}
+
+export interface BackendStatus {
+  readonly pid: number;
+  readonly directory: string;
+  readonly topology: string;
+  readonly state: string;
+  readonly guests: readonly GuestStatus[];
+  readonly functions: readonly FunctionStatus[];
+}
+
+/** Who has to move next, in each state in which a guest rests. */
+const waits: Readonly<Record<string, string>> = {
+  seen: 'the toolstack, to finish the back-end directory',
+  waiting: 'the toolstack, to list the functions',
+  initialised: 'the front-end, to come up',
+  reconfigured: 'the front-end, to scan its bus again',
+  closing: 'the front-end, to close',
+  closed: 'the toolstack, to take the device away, or the front-end, to start over',
+};
+
+export function guestStatus(session: GuestSession, registry: Registry, platform: Platform): GuestStatus {
+  const { domid, state, view } = session;
+  return {
+    domid,
+    name: view.name,
+    state,
+    backendState: xenbusStateName(view.state),
+    frontendState: xenbusStateName(view.frontendState),
+    functions: session.exported.map(({ sbdf, guestAddress }) => {
+      const entry = registry.get(sbdf);
+      return {
+        sbdf: formatSbdf(sbdf),
+        vdev: guestAddress === undefined ? null : formatVdev(guestAddress),
+        state: entry ? stateOf(entry) : 'gone',
+        ...counters(platform, sbdf),
+      };
+    }),
+    waitingFor: waits[state] ?? null,
+  };
+}
+
+/** Counted by the worker into memory that this thread sees too. */
+function counters(platform: Platform, sbdf: Sbdf): { requests: number; denied: number } {
+  const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
+  return { requests: record ? record.reads + record.writes : 0, denied: record?.denied ?? 0 };
+}
+
+export function functionStatus(entry: Entry, registry: Registry): FunctionStatus {
+  const { sbdf } = entry.facts;
+  const failure = stateOf(entry) === 'quarantined' ? contextOf(entry).failure : null;
+  return {
+    sbdf: formatSbdf(sbdf),
+    state: stateOf(entry),
+    owner: registry.ownerOf(sbdf) ?? null,
+    reason: failure?.message ?? null,
+  };
+}

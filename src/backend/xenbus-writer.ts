@@ -1,0 +1,77 @@
+/**
+ * What the back-end writes into its own directory. Every write first looks, in the same transaction, whether the directory
+ * is still there: a toolstack that has removed it must not find it made anew.
+ */
+import { type Sbdf, formatVdev, parseSbdf } from '../address.ts';
+import type { Root } from '../topology/index.ts';
+import { XenbusState, backendPath, errorPath, parseDecimal, parseXenbusState } from '../xenbus/index.ts';
+import type { XenstoreAccess, XenstoreClient } from '../xenstore/index.ts';
+
+export class XenbusWriter {
+  readonly #xenstore: XenstoreClient;
+  readonly #domid: number;
+  readonly #base: string;
+
+  constructor(xenstore: XenstoreClient, domid: number) {
+    this.#xenstore = xenstore;
+    this.#domid = domid;
+    this.#base = backendPath(domid);
+  }
+
+  /**
+   * Moves our state on, if it is still one of `from`. The toolstack writes Closing and Reconfiguring into the same key; what
+   * it asked for must not be overwritten by what we were about to say.
+   */
+  async advance(from: readonly XenbusState[], to: XenbusState): Promise<void> {
+    await this.#whilePresent(async (tx, state) => {
+      if (from.includes(state) && state !== to) await tx.write(`${this.#base}/state`, String(to));
+    });
+  }
+
+  /** Says that a function is exported: its address on the guest's bus, then its state. */
+  async exported(index: number, sbdf: Sbdf, guestAddress: Sbdf): Promise<void> {
+    await this.#whilePresent(async (tx) => {
+      // The toolstack may have renumbered since the directory was read; the next look at it finds the new index.
+      if (parseSbdf((await tx.read(`${this.#base}/dev-${index}`)) ?? '') !== sbdf) return;
+      await tx.write(`${this.#base}/vdev-${index}`, formatVdev(guestAddress));
+      await tx.write(`${this.#base}/state-${index}`, String(XenbusState.Initialised));
+    });
+  }
+
+  /** Says that a function that was to be added will not be: the front-end passes over it. */
+  async rejected(index: number): Promise<void> {
+    await this.#whilePresent((tx) => tx.write(`${this.#base}/state-${index}`, String(XenbusState.Closed)));
+  }
+
+  /** Adds the roots that are not published yet. Published ones stay: a front-end has scanned them. */
+  async publishRoots(roots: readonly Root[]): Promise<void> {
+    await this.#whilePresent(async (tx) => {
+      const count = parseDecimal(await tx.read(`${this.#base}/root_num`), 256) ?? 0;
+      const published = await Promise.all(
+        Array.from({ length: count }, (_, index) => tx.read(`${this.#base}/root-${index}`)),
+      );
+      let next = count;
+      for (const root of roots.map(formatRoot)) {
+        if (published.includes(root)) continue;
+        await tx.write(`${this.#base}/root-${next}`, root);
+        next++;
+      }
+      if (next !== count || count === 0) await tx.write(`${this.#base}/root_num`, String(next));
+    });
+  }
+
+  /** The text that xenbus keeps of a fatal error: a positive errno, and words for people. */
+  async fatal(errno: number, text: string): Promise<void> {
+    await this.#xenstore.write(errorPath(this.#domid), `${errno} ${text}`);
+  }
+
+  async #whilePresent(write: (tx: XenstoreAccess, state: XenbusState) => Promise<void>): Promise<void> {
+    await this.#xenstore.transaction(async (tx) => {
+      const state = await tx.read(`${this.#base}/state`);
+      if (state !== undefined) await write(tx, parseXenbusState(state));
+    });
+  }
+}
+
+const formatRoot = ({ segment, bus }: Root): string =>
+  `${segment.toString(16).padStart(4, '0')}:${bus.toString(16).padStart(2, '0')}`;

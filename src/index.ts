@@ -1,0 +1,13 @@
+/**
+ * pciback as a library: a PCI passthrough back-end that a dom0 supervisor embeds.
+ *
+ *     const backend = new PciBackend({ platform: { kind: 'loopback', directory } });
+ *     backend.events$.subscribe((event) => log(event));
+ *     await backend.start();
+ */
+export { type Sbdf, formatSbdf, makeSbdf, parseSbdf } from './address.ts';
+export { PciBackend } from './backend.ts';
+export type { PciBackendOptions } from './backend/options.ts';
+export type { BackendStatus, ExportedStatus, FunctionStatus, GuestStatus } from './backend/status.ts';
+export { PcibackError, type Reason, reasons } from './errors.ts';
+export type { BackendEvent, EventType } from './monitor/events.ts';

@@ -1,0 +1,192 @@
+/** A function that a guest has: its filter, its hardware, and the machine that says where it stands. */
+import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
+import {
+  type FunctionContext,
+  type FunctionEvent,
+  type FunctionState,
+  type ResetInput,
+  type ResetOutcome,
+  functionMachine,
+  functionState,
+} from '../machines/function.ts';
+import type { Sbdf } from '../src/address.ts';
+import {
+  type ConfigAccess,
+  ConfigFilter,
+  FunctionRecord,
+  type Seized,
+  compileFilter,
+} from '../src/config-space/index.ts';
+import { PcibackError } from '../src/errors.ts';
+import type { HostFunction, Platform } from '../src/host/platform.ts';
+import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
+import type { Assignment, FromWorker } from './messages.ts';
+import { resetForGuest, resetToHidden, restoreForGuest } from './reset.ts';
+
+/** Milliseconds until a function that came out of D3hot may be touched (PCI Power Management 1.2, 5.4.1). */
+const d3hotRecovery = 10;
+
+interface Opened {
+  readonly hardware: HostFunction;
+  readonly filter: ConfigFilter;
+}
+
+export class AssignedFunction implements ExportedFunction {
+  readonly sbdf: Sbdf;
+  readonly guestAddress: Sbdf;
+  readonly pirqs: Pirqs;
+  readonly #platform: Platform;
+  readonly #domid: number;
+  readonly #assignment: Assignment;
+  readonly #actor: Actor<typeof functionMachine>;
+  readonly #report: (report: FromWorker) => void;
+  #opened: Opened | undefined;
+  #state: FunctionState;
+  #cause = 'adopted';
+
+  constructor(
+    platform: Platform,
+    domid: number,
+    assignment: Assignment,
+    report: (report: FromWorker) => void,
+  ) {
+    const { sbdf, guestAddress, snapshot } = assignment;
+    this.sbdf = sbdf;
+    this.guestAddress = guestAddress;
+    this.#platform = platform;
+    this.#domid = domid;
+    this.#assignment = assignment;
+    this.#report = report;
+    this.pirqs = {
+      mapMsi: (entry, tableBase) => platform.mapMsi(domid, sbdf, entry, tableBase),
+      unmap: (pirq) => platform.unmapPirq(domid, pirq),
+      intx: () => platform.intxPirq(sbdf),
+    };
+    const machine = functionMachine.provide({
+      actors: {
+        bind: fromPromise<void, FunctionContext>(async () => {
+          this.#open('fresh');
+        }),
+        reset: fromPromise<ResetOutcome, ResetInput>(({ input: { byGuest } }) => this.#reset(byGuest)),
+      },
+    });
+    this.#actor = createActor(machine, { input: { sbdf }, snapshot });
+    this.#state = functionState(this.#actor.getSnapshot().value);
+  }
+
+  get filter(): ConfigFilter {
+    return this.#open('adopted').filter;
+  }
+
+  /** For a virtual function its physical one decides, which is not ours to ask. */
+  get decoder(): ConfigAccess | null {
+    return this.#assignment.seized.virtualFunction ? null : this.filter.hardware;
+  }
+
+  /** Binds a hidden function; one that an earlier worker had goes on from where it was. */
+  async bind(): Promise<void> {
+    const { guestAddress } = this;
+    if (this.#state !== 'hidden') this.#open('adopted');
+    this.#actor.subscribe({
+      next: (snapshot) => this.#tell(functionState(snapshot.value)),
+      error: () => undefined,
+    });
+    this.#actor.on('resetDone', ({ outcome, byGuest }) =>
+      this.#report({ is: 'reset', sbdf: this.sbdf, byGuest, ...outcome }),
+    );
+    this.#actor.start();
+    if (this.#state !== 'hidden') return;
+    this.#send({ type: 'bind', owner: this.#domid, guestAddress });
+    const bound = await waitFor(this.#actor, (snapshot) => !snapshot.matches('binding'), {
+      timeout: Infinity,
+    });
+    const { failure } = bound.context;
+    if (failure) throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
+  }
+
+  connect(): void {
+    this.#send({ type: 'connect' });
+  }
+
+  disconnect(): void {
+    this.#send({ type: 'disconnect' });
+  }
+
+  /** Takes the function back from the guest. Afterwards it is hidden, or quarantined when its reset failed. */
+  async release(): Promise<void> {
+    this.#send({ type: 'release' });
+    await waitFor(this.#actor, (snapshot) => snapshot.matches('hidden') || snapshot.matches('quarantined'), {
+      timeout: Infinity,
+    });
+    this.letGo();
+  }
+
+  /** Leaves the function as it is. */
+  letGo(): void {
+    this.#actor.stop();
+    this.#opened?.hardware.close();
+    this.#opened = undefined;
+  }
+
+  #send(event: FunctionEvent): void {
+    this.#cause = event.type;
+    this.#actor.send(event);
+  }
+
+  #tell(to: FunctionState): void {
+    const from = this.#state;
+    if (to === from) return;
+    this.#state = to;
+    this.#report({
+      is: 'function',
+      sbdf: this.sbdf,
+      from,
+      to,
+      cause: this.#cause,
+      snapshot: this.#actor.getPersistedSnapshot(),
+    });
+    this.#cause = 'done';
+  }
+
+  /** Opens the hardware and puts the filter before it. `fresh`: for a new guest; nothing of the last one's is seen by it. */
+  #open(record: 'fresh' | 'adopted'): Opened {
+    if (this.#opened) return this.#opened;
+    const { seized, mode } = this.#assignment;
+    const hardware = this.#platform.openFunction(this.sbdf);
+    const table = compileFilter(seized, mode);
+    const filter = new ConfigFilter(table, hardware, this.#record(record), {
+      resetRequested: () => this.#send({ type: 'flr' }),
+      contextLost: () => this.#restoreContext(),
+    });
+    this.#opened = { hardware, filter };
+    return this.#opened;
+  }
+
+  #record(how: 'fresh' | 'adopted'): FunctionRecord {
+    const buffer = this.#platform.mapRecord(this.sbdf);
+    const adopted = how === 'adopted' ? FunctionRecord.adopt(buffer) : undefined;
+    if (!adopted) return FunctionRecord.create(buffer, commandOf(this.#assignment.seized));
+    for (let vector = 0; vector < adopted.vectors; vector++) {
+      this.#platform.claimPirq(this.#domid, adopted.pirq(vector));
+    }
+    return adopted;
+  }
+
+  /** Out of D3hot the function is as after power-up; what the guest may not write is brought back for it. */
+  #restoreContext(): void {
+    setTimeout(() => {
+      if (this.#opened && !this.#opened.filter.record.resetting) restoreForGuest(this.#opened.filter);
+    }, d3hotRecovery);
+  }
+
+  async #reset(byGuest: boolean): Promise<ResetOutcome> {
+    const { hardware, filter } = this.#open('adopted');
+    const { seized } = this.#assignment;
+    if (byGuest) return resetForGuest(hardware, filter);
+    revoke(this);
+    return resetToHidden(hardware, seized);
+  }
+}
+
+/** The command register as seizing left it, which is where a new guest's shadow of it starts. */
+const commandOf = ({ config }: Seized): number => (config[4] ?? 0) | ((config[5] ?? 0) << 8);

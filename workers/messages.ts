@@ -1,0 +1,70 @@
+/**
+ * Everything that the control plane and a guest's worker say to each other. Nothing of a request ever crosses; these are
+ * the steps of a guest's life and what the control plane reports of it.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { Snapshot } from 'xstate';
+import type { Sbdf } from '../src/address.ts';
+import type { FilterMode, Seized } from '../src/config-space/index.ts';
+import type { Reason } from '../src/errors.ts';
+import type { PlatformOptions } from '../src/host/platform.ts';
+import type { FunctionState } from '../machines/function.ts';
+
+/** What a worker is started with, once for each guest. */
+export interface GuestTask {
+  readonly domid: number;
+  readonly platform: PlatformOptions;
+  readonly port: MessagePort;
+}
+
+/** A function as the worker needs it to take it in hand. */
+export interface Assignment {
+  readonly sbdf: Sbdf;
+  readonly guestAddress: Sbdf;
+  readonly mode: FilterMode;
+  /** The function's machine as it was last stored; in state `hidden` it is bound, in any other it goes on from there. */
+  readonly snapshot: Snapshot<unknown>;
+  /** The function as it was when it was seized: compiled into the filter, and restored after a reset. */
+  readonly seized: Seized;
+}
+
+/** Steps, in the order in which a guest goes through them. Each is answered by one reply. */
+export type Step =
+  | { readonly do: 'bind'; readonly assignment: Assignment }
+  /** `adopted`: an earlier back-end served this page, and may have answered without announcing it. */
+  | { readonly do: 'connect'; readonly grantRef: number; readonly port: number; readonly adopted: boolean }
+  | { readonly do: 'disconnect' }
+  | { readonly do: 'release'; readonly sbdf: Sbdf }
+  | { readonly do: 'end' };
+
+export type ToWorker = Step & { readonly id: number };
+
+export type FromWorker =
+  | { readonly is: 'done'; readonly id: number }
+  | {
+      readonly is: 'refused';
+      readonly id: number;
+      readonly reason: Reason;
+      readonly message: string;
+      readonly remedy: string;
+    }
+  | {
+      readonly is: 'function';
+      readonly sbdf: Sbdf;
+      readonly from: FunctionState;
+      readonly to: FunctionState;
+      readonly cause: string;
+      readonly snapshot: Snapshot<unknown>;
+    }
+  | {
+      readonly is: 'reset';
+      readonly sbdf: Sbdf;
+      readonly method: string | null;
+      readonly milliseconds: number;
+      readonly byGuest: boolean;
+    }
+  /** A register was denied for the first time, or ten, a hundred, a thousand ... times. */
+  | { readonly is: 'denied'; readonly sbdf: Sbdf; readonly register: number; readonly times: number }
+  | { readonly is: 'abandoned'; readonly times: number }
+  | { readonly is: 'storm'; readonly times: number }
+  | { readonly is: 'ringLost' };
