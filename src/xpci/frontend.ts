@@ -79,12 +79,9 @@ export class FrontEnd {
     return this.#connection?.bus ?? null;
   }
 
-  get grantRef(): number | undefined {
-    return this.#connection?.channel.grantRef;
-  }
-
-  get port(): number | undefined {
-    return this.#connection?.channel.port;
+  /** Looks for functions that are new, as an administrator of the guest can ask for at any time. */
+  async rescan(): Promise<readonly GuestFunction[]> {
+    return this.#connection ? this.#find(this.#connection.bus) : [];
   }
 
   /** The guest shuts down: closes by the steps of its variant, then stops. Resolves when that is done. */

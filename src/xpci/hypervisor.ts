@@ -8,6 +8,12 @@ export interface GrantedChannel extends RequestChannel {
   close(): void;
 }
 
+/** The interrupts that the hypervisor delivers to a guest. */
+export interface InterruptLines {
+  /** Interrupts on this pirq since the first call for it, which binds it. */
+  countInterrupts(pirq: number): number;
+}
+
 /** What a guest asks of the hypervisor below it. */
 export interface GuestHypervisor {
   /**

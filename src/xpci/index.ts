@@ -24,3 +24,9 @@ export type { Attempt, AttemptResult, HostileContext, Verdict } from './hostile/
 export { catalogue } from './hostile/catalogue.ts';
 export type { RawPage } from './hostile/raw-page.ts';
 export { attempt } from './hostile/run.ts';
+export { createDomain, destroyDomain, domainState, setDomainState, type DomainState } from './domain.ts';
+export { GuestGone, GuestProcess, type GuestExit, type GuestProcessOptions } from './guest-process.ts';
+export type * from './guest-protocol.ts';
+export type { InterruptLines } from './hypervisor.ts';
+export { Load, type LoadReport } from './load.ts';
+export { connectGuest, LoopbackHypervisor, type GuestConnection } from './loopback.ts';
