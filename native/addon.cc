@@ -3,6 +3,7 @@
 #include "hypervisor.h"
 #include "js.h"
 #include "memory.h"
+#include "responder.h"
 #include "ring.h"
 
 #include <unistd.h>
@@ -55,6 +56,7 @@ Napi::Value lock_file_for_js(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* addon = new Addon;
   addon->ring = Napi::Persistent(Ring::define(env));
+  addon->responder = Napi::Persistent(ResponderObject::define(env));
   env.SetInstanceData(addon);
   exports.Set("Hypervisor", HypervisorObject::define(env));
   exports.Set("FrontRing", FrontObject::define(env));

@@ -15,6 +15,7 @@
       'memory.cc',
       'pirq_table.cc',
       'platform.cc',
+      'responder.cc',
       'ring.cc',
     ],
     'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],

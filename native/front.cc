@@ -28,14 +28,14 @@ FrontObject::FrontObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Fron
   const uint32_t domid = arguments.domid(1);
   const uint32_t ref = arguments.u32(2, "ref");
   const uint32_t port = arguments.u32(3, "port");
-  const bool aer_handler = arguments.boolean(4, "aerHandler");
+  const uint32_t flags = arguments.u32(4, "flags");
   if (!arguments.ok()) return;
   const Napi::Env env = info.Env();
   if (Failure failure = FrontEnd::create(directory, domid, ref, port, &front_end_)) {
     throw_failure(env, failure, directory + " for domain " + std::to_string(domid));
     return;
   }
-  if (aer_handler) front_end_->set_flags(pciif::kAerHandler);
+  front_end_->set_flags(flags);
   const auto& mapping = front_end_->mapping();
   Napi::Object self = info.This().As<Napi::Object>();
   self.Set("page", share_buffer(env, mapping, mapping->data(), mapping->length()));

@@ -2,6 +2,7 @@
 #include "hypervisor.h"
 
 #include "js.h"
+#include "responder.h"
 #include "ring.h"
 
 namespace pciback {
@@ -11,6 +12,7 @@ Napi::Function HypervisorObject::define(Napi::Env env) {
   return DefineClass(env, "Hypervisor",
                      {
                          InstanceMethod<&Self::open_ring>("openRing"),
+                         InstanceMethod<&Self::start_responder>("startResponder"),
                          InstanceMethod<&Self::discard_port>("discardPort"),
                          InstanceMethod<&Self::map_msi>("mapMsi"),
                          InstanceMethod<&Self::unmap_pirq>("unmapPirq"),
@@ -46,6 +48,18 @@ Napi::Value HypervisorObject::open_ring(const Napi::CallbackInfo& info) {
   const Napi::Function wake = arguments.function(3, "wake");
   if (!arguments.ok() || !connection(info.Env())) return info.Env().Undefined();
   return Ring::open(info.Env(), connection_, domid, ref, port, wake);
+}
+
+Napi::Value HypervisorObject::start_responder(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  const uint32_t ref = arguments.u32(1, "ref");
+  const uint32_t port = arguments.u32(2, "port");
+  const Napi::Uint8Array config = arguments.bytes(3, "config", kConfigSpaceSize);
+  if (!arguments.ok() || !connection(info.Env())) return info.Env().Undefined();
+  std::unique_ptr<BackEnd> back_end;
+  if (!open_back_end(info.Env(), connection_, domid, ref, port, &back_end)) return info.Env().Undefined();
+  return ResponderObject::start(info.Env(), std::move(back_end), config.Data());
 }
 
 void HypervisorObject::discard_port(const Napi::CallbackInfo& info) {

@@ -18,6 +18,7 @@ class HypervisorObject : public Napi::ObjectWrap<HypervisorObject> {
   using PirqOperation = int (*PlatformOps::*)(Hypervisor*, uint32_t domid, uint32_t pirq);
 
   Napi::Value open_ring(const Napi::CallbackInfo& info);
+  Napi::Value start_responder(const Napi::CallbackInfo& info);
   void discard_port(const Napi::CallbackInfo& info);
   Napi::Value map_msi(const Napi::CallbackInfo& info);
   Napi::Value unmap_pirq(const Napi::CallbackInfo& info);

@@ -60,6 +60,16 @@ bool Arguments::boolean(size_t index, const char* name) {
   return false;
 }
 
+Napi::Uint8Array Arguments::bytes(size_t index, const char* name, size_t length) {
+  const Napi::Value value = info_[index];
+  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array) {
+    const auto array = value.As<Napi::Uint8Array>();
+    if (array.ElementLength() == length) return array;
+  }
+  reject(std::string(name) + " must be a Uint8Array of " + std::to_string(length) + " bytes");
+  return {};
+}
+
 Napi::Function Arguments::function(size_t index, const char* name) {
   const Napi::Value value = info_[index];
   if (value.IsFunction()) return value.As<Napi::Function>();

@@ -16,6 +16,7 @@ namespace pciback {
 // The classes of one environment. Constructors are not exported where only native code makes the objects.
 struct Addon {
   Napi::FunctionReference ring;
+  Napi::FunctionReference responder;
 };
 
 inline constexpr double kLastDomid = 32751;  // DOMID_FIRST_RESERVED - 1
@@ -39,6 +40,7 @@ class Arguments {
   uint64_t u64(size_t index, const char* name);
   std::string text(size_t index, const char* name);
   bool boolean(size_t index, const char* name);
+  Napi::Uint8Array bytes(size_t index, const char* name, size_t length);
   Napi::Function function(size_t index, const char* name);
   // The words of an Int32Array of 137, a request.
   uint32_t* op(size_t index);

@@ -15,9 +15,8 @@ static_assert(std::atomic_ref<uint32_t>::is_always_lock_free);
 
 inline constexpr size_t kPageSize = 4096;
 
-// Bits of `flags`, which lies at the start of the page.
+// Bit 0 of `flags`, which lies at the start of the page. The other bits are never touched here.
 inline constexpr uint32_t kRequestActive = 1u << 0;
-inline constexpr uint32_t kAerHandler = 1u << 1;
 
 // The request follows at byte 4: 137 words.
 inline constexpr size_t kOpWords = 137;

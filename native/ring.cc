@@ -15,16 +15,21 @@ Napi::Function Ring::define(Napi::Env env) {
                      });
 }
 
+bool open_back_end(Napi::Env env, std::shared_ptr<Connection> connection, uint32_t domid, uint32_t ref, uint32_t port,
+                   std::unique_ptr<BackEnd>* out) {
+  BackEnd::Stage stage;
+  Failure failure = BackEnd::open(std::move(connection), domid, ref, port, &stage, out);
+  if (!failure) return true;
+  const bool grant = stage == BackEnd::Stage::map_grant;
+  failure.operation = grant ? "map_grant" : "bind_interdomain";
+  throw_failure(env, failure, std::to_string(domid) + "/" + std::to_string(grant ? ref : port));
+  return false;
+}
+
 Napi::Value Ring::open(Napi::Env env, std::shared_ptr<Connection> connection, uint32_t domid, uint32_t ref, uint32_t port,
                        Napi::Function wake) {
   std::unique_ptr<BackEnd> back_end;
-  BackEnd::Stage stage;
-  if (Failure failure = BackEnd::open(std::move(connection), domid, ref, port, &stage, &back_end)) {
-    const bool grant = stage == BackEnd::Stage::map_grant;
-    failure.operation = grant ? "map_grant" : "bind_interdomain";
-    throw_failure(env, failure, std::to_string(domid) + "/" + std::to_string(grant ? ref : port));
-    return env.Undefined();
-  }
+  if (!open_back_end(env, std::move(connection), domid, ref, port, &back_end)) return env.Undefined();
   Napi::Object object = env.GetInstanceData<Addon>()->ring.New({});
   Ring* ring = object.IsEmpty() ? nullptr : Ring::Unwrap(object);
   if (!ring) return env.Undefined();

@@ -10,6 +10,10 @@
 
 namespace pciback {
 
+// Opens the back-end's end. When it fails, throws in JavaScript and returns false.
+bool open_back_end(Napi::Env env, std::shared_ptr<Connection> connection, uint32_t domid, uint32_t ref, uint32_t port,
+                   std::unique_ptr<BackEnd>* out);
+
 class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
  public:
   static Napi::Function define(Napi::Env env);

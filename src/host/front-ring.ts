@@ -10,8 +10,8 @@ export interface FrontRingOptions {
   readonly ref?: number;
   /** The first port to try; default 2 (1 is xenstore's). */
   readonly port?: number;
-  /** Whether to claim that the front-end can take AER calls: sets bit 1 of the flags. */
-  readonly aerHandler?: boolean;
+  /** What `flags` of the fresh page holds, such as `Flag.aerHandler`; default 0. */
+  readonly flags?: number;
 }
 
 export class FrontRing {
@@ -26,8 +26,8 @@ export class FrontRing {
   /** Makes the page and the port of the domain, under the first numbers that are free. */
   constructor(directory: string, domid: number, options: FrontRingOptions = {}) {
     const { FrontRing: Native } = nativeAddon();
-    const { ref = 8, port = 2, aerHandler = false } = options;
-    this.#native = new Native(directory, domid, ref, port, aerHandler);
+    const { ref = 8, port = 2, flags = 0 } = options;
+    this.#native = new Native(directory, domid, ref, port, flags);
     this.page = this.#native.page;
     this.ref = this.#native.ref;
     this.port = this.#native.port;

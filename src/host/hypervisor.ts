@@ -56,6 +56,23 @@ class NativeBackedRing implements BoundRing {
   }
 }
 
+/** A native thread that serves a ring. */
+export interface Responder {
+  /** Ends the thread and returns the number of requests it answered; 0 when it has ended already. */
+  stop(): number;
+}
+
+function explained<T>(domid: number, open: () => T): T {
+  try {
+    return open();
+  } catch (cause) {
+    const failure = isNativeError(cause) ? failures[cause.syscall] : undefined;
+    if (!failure || !(cause instanceof Error)) throw cause;
+    const message = `${failure.what} of domain ${domid}: ${cause.message}`;
+    throw new PcibackError(failure.reason, message, failure.remedy, { cause });
+  }
+}
+
 export class Hypervisor {
   readonly #native: NativeHypervisor;
 
@@ -84,14 +101,16 @@ export class Hypervisor {
    * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED
    */
   openRing(domid: number, grantRef: number, port: number, wake: () => void): BoundRing {
-    try {
-      return new NativeBackedRing(this.#native.openRing(domid, grantRef, port, wake));
-    } catch (cause) {
-      const failure = isNativeError(cause) ? failures[cause.syscall] : undefined;
-      if (!failure || !(cause instanceof Error)) throw cause;
-      const message = `${failure.what} of domain ${domid}: ${cause.message}`;
-      throw new PcibackError(failure.reason, message, failure.remedy, { cause });
-    }
+    return explained(domid, () => new NativeBackedRing(this.#native.openRing(domid, grantRef, port, wake)));
+  }
+
+  /**
+   * Serves the ring from a thread without JavaScript, which answers conf_read from the 4096 bytes of `config` and nothing else:
+   * what a benchmark compares with. Call `stop` to end it; it returns the number of requests answered.
+   * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED
+   */
+  startResponder(domid: number, grantRef: number, port: number, config: Uint8Array): Responder {
+    return explained(domid, () => this.#native.startResponder(domid, grantRef, port, config));
   }
 
   /** Removes a local port that a killed predecessor had bound (`localPort` of its ring). */

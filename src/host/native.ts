@@ -36,8 +36,13 @@ export interface NativeRing {
   close(): void;
 }
 
+export interface NativeResponder {
+  stop(): number;
+}
+
 export interface NativeHypervisor {
   openRing(domid: number, ref: number, port: number, wake: () => void): NativeRing;
+  startResponder(domid: number, ref: number, port: number, config: Uint8Array): NativeResponder;
   discardPort(port: number): void;
   mapMsi(domid: number, sbdf: number, entry: number, tableBase: bigint): number;
   unmapPirq(domid: number, pirq: number): number;
@@ -71,7 +76,7 @@ export interface NativeAddon {
     domid: number,
     ref: number,
     port: number,
-    aerHandler: boolean,
+    flags: number,
   ) => NativeFrontRing;
   mapFile(path: string, bytes: number, create: boolean): ArrayBuffer;
   hasVanished(buffer: ArrayBuffer): boolean;

@@ -1,0 +1,27 @@
+/** What the programs of the ring benchmark tell each other. */
+
+export interface GuestChannel {
+  readonly ref: number;
+  readonly port: number;
+}
+
+export interface GuestReport {
+  readonly requests: number;
+  readonly seconds: number;
+  readonly requestsPerSecond: number;
+  /** From request to answer, in microseconds. */
+  readonly median: number;
+  readonly p99: number;
+  /** Requests that were not answered within two seconds. */
+  readonly lost: number;
+}
+
+export interface ServerTask extends GuestChannel {
+  readonly directory: string;
+  readonly domid: number;
+}
+
+export interface ServerReport {
+  readonly answered: number;
+  readonly systemCalls: number | null;
+}
