@@ -60,6 +60,8 @@ export class PciBackend {
     this.#directory = options.platform.kind === 'loopback' ? options.platform.directory : '/run/pciback';
     const step = (run: () => Promise<void>) =>
       fromPromise<void>(async () => {
+        // What a state is entered for happens after it has been told that it is entered.
+        await Promise.resolve();
         try {
           await run();
         } catch (error) {
@@ -89,11 +91,11 @@ export class PciBackend {
    * Rejects with a PcibackError, and everything undone, when that is not possible.
    */
   async start(): Promise<void> {
-    let state = '';
+    let state = 'stopped';
     this.#actor.subscribe({
       next: (snapshot) => {
         const from = state;
-        state = String(snapshot.value);
+        state = snapshot.value;
         if (state === from) return;
         this.#emit(makeEvent('backend.state', { from, to: state }));
         if (state === 'ready' && from === 'hiding')
@@ -153,7 +155,7 @@ export class PciBackend {
       pid: process.pid,
       directory: this.#directory,
       topology: this.#options.topology ?? 'vpci',
-      state: String(this.#actor.getSnapshot().value),
+      state: this.#actor.getSnapshot().value,
       guests:
         registry && platform
           ? [...this.#sessions.values()].map((session) => guestStatus(session, registry, platform))

@@ -72,15 +72,9 @@ export class GuestRuntime {
         if (this.#ring) assigned.connect();
         return;
       }
-      case 'release': {
-        const assigned = this.#functions.get(step.sbdf);
-        if (!assigned) return;
-        // From here on the guest finds nothing at that address.
-        this.#byGuestAddress.delete(assigned.guestAddress);
-        await assigned.release();
-        this.#functions.delete(step.sbdf);
+      case 'release':
+        await Promise.all(step.sbdfs.map((sbdf) => this.#release(sbdf)));
         return;
-      }
       case 'connect':
         this.#disconnect();
         this.#connect(step.grantRef, step.port, step.adopted);
@@ -89,6 +83,15 @@ export class GuestRuntime {
       case 'end':
         this.#disconnect();
     }
+  }
+
+  async #release(sbdf: Sbdf): Promise<void> {
+    const assigned = this.#functions.get(sbdf);
+    if (!assigned) return;
+    // From here on the guest finds nothing at that address.
+    this.#byGuestAddress.delete(assigned.guestAddress);
+    await assigned.release();
+    this.#functions.delete(sbdf);
   }
 
   #connect(grantRef: number, port: number, adopted: boolean): void {

@@ -34,7 +34,8 @@ export type Step =
   /** `adopted`: an earlier back-end served this page, and may have answered without announcing it. */
   | { readonly do: 'connect'; readonly grantRef: number; readonly port: number; readonly adopted: boolean }
   | { readonly do: 'disconnect' }
-  | { readonly do: 'release'; readonly sbdf: Sbdf }
+  /** All at once: each is reset while the others are. */
+  | { readonly do: 'release'; readonly sbdfs: readonly Sbdf[] }
   | { readonly do: 'end' };
 
 export type ToWorker = Step & { readonly id: number };

@@ -53,8 +53,17 @@ export interface SessionHost {
   readonly emit: (event: BackendEvent) => void;
 }
 
-const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
-  XenbusState;
+const {
+  Unknown,
+  Initialising,
+  InitWait,
+  Initialised,
+  Connected,
+  Closing,
+  Closed,
+  Reconfiguring,
+  Reconfigured,
+} = XenbusState;
 
 /** A worker that dies this often with the same guest is killed by that guest, and the guest is failed. */
 const mostAdoptions = 5;
@@ -107,7 +116,7 @@ export class GuestSession {
   }
 
   get state(): string {
-    return String(this.#actor.getSnapshot().value);
+    return this.#actor.getSnapshot().value;
   }
 
   get view(): GuestView {
@@ -145,13 +154,13 @@ export class GuestSession {
   }
 
   async #run(): Promise<void> {
-    let state = '';
+    let state = 'absent';
     const over = new Promise<void>((resolve) => {
       this.#actor.subscribe({
         next: (snapshot) => {
           const from = state;
-          state = String(snapshot.value);
-          if (state !== from && from !== '') this.#emitState(from, state, snapshot.context);
+          state = snapshot.value;
+          if (state !== from) this.#emitState(from, state, snapshot.context);
         },
         complete: resolve,
         error: (error: unknown) => {
@@ -216,9 +225,8 @@ export class GuestSession {
 
   async #announce(): Promise<void> {
     // Functions that are somebody's of this id, but not on this bus, were left by a domain that had the id before.
-    for (const sbdf of this.#host.registry.ownedBy(this.domid)) {
-      if (this.#topology.guestAddressOf(sbdf) === undefined) await this.#takeBack(sbdf);
-    }
+    const owned = this.#host.registry.ownedBy(this.domid);
+    await this.#takeBack(...owned.filter((sbdf) => this.#topology.guestAddressOf(sbdf) === undefined));
     await this.#writer.advance([Initialising, Closing, Closed], InitWait);
   }
 
@@ -292,13 +300,18 @@ export class GuestSession {
     );
   }
 
-  async #takeBack(sbdf: Sbdf): Promise<void> {
-    const entry = this.#host.registry.claim(sbdf, this.domid);
-    const guestAddress = this.#topology.guestAddressOf(sbdf) ?? contextOf(entry).guestAddress;
-    if (guestAddress !== null) await this.#takeInHand(sbdf, guestAddress, false);
-    await this.#theWorker().step({ do: 'release', sbdf });
-    this.#inHand.delete(sbdf);
-    this.#topology.remove(sbdf);
+  async #takeBack(...sbdfs: readonly Sbdf[]): Promise<void> {
+    if (sbdfs.length === 0) return;
+    for (const sbdf of sbdfs) {
+      const { guestAddress } = contextOf(this.#host.registry.claim(sbdf, this.domid));
+      const present = this.#topology.guestAddressOf(sbdf) ?? guestAddress;
+      if (present !== null) await this.#takeInHand(sbdf, present, false);
+    }
+    await this.#theWorker().step({ do: 'release', sbdfs });
+    for (const sbdf of sbdfs) {
+      this.#inHand.delete(sbdf);
+      this.#topology.remove(sbdf);
+    }
   }
 
   /** Makes sure that the present worker has the function: newly bound, or as its stored machine says. */
@@ -374,7 +387,7 @@ export class GuestSession {
       await this.#takeInHand(sbdf, guestAddress, device?.permissive ?? false);
       if (!device) await this.#takeBack(sbdf);
     }
-    const position = adoptedPosition(view.state);
+    const position = positions[view.state];
     if (position === 'connected' || position === 'reconfigured')
       await this.#attachRing(view.frontendPath, true);
     this.#host.emit(makeEvent('guest.adopted', { domid: this.domid, to: position }));
@@ -385,7 +398,7 @@ export class GuestSession {
 
   async #release(): Promise<void> {
     await this.#detachRing();
-    for (const sbdf of this.#host.registry.ownedBy(this.domid)) await this.#takeBack(sbdf);
+    await this.#takeBack(...this.#host.registry.ownedBy(this.domid));
     await this.#endWorker();
     await this.#writer.advance(
       [Initialising, InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
@@ -435,7 +448,7 @@ export class GuestSession {
         const { sbdf, from, to, cause } = report;
         const entry = registry.get(sbdf);
         const failure = entry && contextOf(entry).failure;
-        emit(makeEvent('function.state', { sbdf, domid, from, to, cause, ...(failure ?? {}) }));
+        emit(makeEvent('function.state', { sbdf, domid, from, to, cause, ...failure }));
         return;
       }
       case 'reset': {
@@ -486,23 +499,17 @@ export async function readGuestView(xenstore: XenstoreClient, domid: number): Pr
   };
 }
 
-function adoptedPosition(state: XenbusState): Position {
-  switch (state) {
-    case Initialised:
-      return 'initialised';
-    case Connected:
-    case Reconfiguring:
-      return 'connected';
-    case Reconfigured:
-      return 'reconfigured';
-    case Closing:
-      return 'closing';
-    case Closed:
-      return 'closed';
-    default:
-      return 'waiting';
-  }
-}
+const positions: Readonly<Record<XenbusState, Position>> = {
+  [Unknown]: 'waiting',
+  [Initialising]: 'waiting',
+  [InitWait]: 'waiting',
+  [Initialised]: 'initialised',
+  [Connected]: 'connected',
+  [Reconfiguring]: 'connected',
+  [Reconfigured]: 'reconfigured',
+  [Closing]: 'closing',
+  [Closed]: 'closed',
+};
 
 function candidate({ sbdf, classCode, physicalFunction }: FunctionFacts): Candidate {
   return { sbdf, bridge: classCode >>> 16 === 0x06, virtualFunction: physicalFunction !== null };

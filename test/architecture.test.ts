@@ -1,0 +1,122 @@
+/** Arrows between rooms point one way. Which import which is read from the sources, so that the rule cannot be forgotten. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+function sources(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return sources(path);
+    return path.endsWith('.ts') ? [path] : [];
+  });
+}
+
+const statement = /^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|^import\s+'([^']+)'/gm;
+
+/** Import types only, and nothing is loaded: a pure room may name the shape of something that it never touches. */
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(statement)].map(([, typeOnly, from, bare]) => {
+    const specifier = from ?? bare ?? '';
+    const to = specifier.startsWith('.')
+      ? relative(root, resolve(root, dirname(file), specifier))
+      : specifier;
+    return { from: file, to, typeOnly: typeOnly !== undefined };
+  });
+}
+
+const all = ['src', 'machines', 'workers'].flatMap(sources).flatMap(importsOf);
+
+/** `src/ring/layout.ts` is in the room `ring`, `machines/guest.ts` in `machines`, a package in none. */
+function room(path: string): string {
+  const [top = '', second = '', ...rest] = path.split('/');
+  if (top === 'machines' || top === 'workers') return top;
+  if (top !== 'src') return '';
+  return rest.length > 0 ? second : second.replace(/\.ts$/, '');
+}
+
+const packagesOf = (imports: readonly Import[]): string[] => [
+  ...new Set(imports.filter(({ to }) => room(to) === '').map(({ to }) => to)),
+];
+const inRoom = (name: string): Import[] => all.filter(({ from }) => room(from) === name);
+const offending = (imports: readonly Import[], allowed: readonly string[]): string[] =>
+  imports
+    .filter(({ from, to }) => room(to) !== '' && room(to) !== room(from) && !allowed.includes(room(to)))
+    .map(({ from, to }) => `${from} -> ${to}`);
+
+test('the scan sees the sources', () => {
+  expect(all.length).toBeGreaterThan(100);
+  expect(inRoom('backend').some(({ to }) => to === 'machines/supervisor.ts')).toBe(true);
+});
+
+const pure = ['address', 'errors', 'config-space', 'topology', 'xenbus', 'ring'];
+
+describe('rooms without input or output', () => {
+  test.each(pure)('%s imports other pure rooms only', (name) => {
+    const loaded = inRoom(name).filter(({ typeOnly }) => !typeOnly);
+    expect(offending(loaded, pure)).toEqual([]);
+    expect(packagesOf(loaded).filter((specifier) => specifier !== 'rxjs')).toEqual([]);
+  });
+
+  test('what they import only as a type comes from the platform’s interface', () => {
+    const shapes = pure.flatMap(inRoom).filter(({ typeOnly }) => typeOnly);
+    expect(offending(shapes, pure).filter((arrow) => !arrow.endsWith('-> src/host/platform.ts'))).toEqual([]);
+  });
+
+  test('machines import pure rooms and xstate; only the drawings are written to a file', () => {
+    expect(offending(inRoom('machines'), pure)).toEqual([]);
+    const imports = inRoom('machines').filter(({ from }) => from !== 'machines/write-document.ts');
+    expect(packagesOf(imports)).toEqual(['xstate']);
+  });
+});
+
+test('only the host room knows the native addon', () => {
+  const text = (file: string): string => readFileSync(join(root, file), 'utf8');
+  const users = ['src', 'machines', 'workers']
+    .flatMap(sources)
+    .filter((file) => text(file).includes('pciback.node'));
+  expect(users.every((file) => room(file) === 'host')).toBe(true);
+});
+
+test('the host knows nothing of guests', () => {
+  expect(offending(inRoom('host'), pure)).toEqual([]);
+});
+
+test('xenstore knows nothing of PCI', () => {
+  expect(offending(inRoom('xenstore'), ['errors'])).toEqual([]);
+});
+
+test('the guest’s side never sees the filter or the machines', () => {
+  expect(
+    offending(inRoom('xpci'), ['address', 'errors', 'ring', 'topology', 'xenbus', 'xenstore', 'host']),
+  ).toEqual([]);
+});
+
+test('a toolstack needs addresses, xenbus and xenstore', () => {
+  expect(offending(inRoom('toolstack'), ['address', 'errors', 'xenbus', 'xenstore'])).toEqual([]);
+});
+
+test('workers join machines, ring and host, and never talk to xenstore', () => {
+  expect(
+    offending(inRoom('workers'), ['address', 'errors', 'config-space', 'host', 'ring', 'machines']),
+  ).toEqual([]);
+});
+
+test('nobody but the library and its parts imports the back-end', () => {
+  const users = all.filter(({ from, to }) => room(to) === 'backend' && room(from) !== 'backend');
+  expect([...new Set(users.map(({ from }) => room(from)))].filter((name) => name !== 'index')).toEqual([]);
+});
+
+test('the command line enters by the front doors', () => {
+  const doors = inRoom('cli').filter(({ to }) => room(to) !== '' && room(to) !== 'cli');
+  expect(doors.map(({ to }) => to).filter((to) => !to.endsWith('/index.ts'))).toEqual([]);
+});
