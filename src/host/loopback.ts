@@ -18,7 +18,7 @@ const recordBytes = 4096;
 /** "A hypervisor in a directory": guests are processes, functions are models, and nothing of the machine is touched. */
 export class LoopbackPlatform implements Platform {
   readonly kind = 'loopback';
-  /** What only this platform can do: raise interrupts, and remember for a killed predecessor. */
+  /** What only this platform can do: raise interrupts, remove ports of a killed predecessor. */
   readonly hypervisor: Hypervisor;
   readonly #directory: string;
   readonly #delay: Delay | undefined;

@@ -74,17 +74,20 @@ function create(path: string, facts: FunctionFacts): void {
   try {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(making, contentsFor(facts), { flag: 'wx' });
-    linkSync(making, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+    try {
+      linkSync(making, path);
+    } finally {
+      rmSync(making);
+    }
+  } catch (cause) {
+    if (cause instanceof PcibackError) throw cause;
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return;
     throw new PcibackError(
       'BAD-DIRECTORY',
       `no model of a function can be made in ${dirname(path)}`,
-      'name a directory that can be written with --loopback',
-      { cause: error },
+      'name a directory that can be written, with room left, with --loopback',
+      { cause },
     );
-  } finally {
-    rmSync(making, { force: true });
   }
 }
 

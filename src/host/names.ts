@@ -31,7 +31,25 @@ const commonVendors: Readonly<Record<number, string>> = {
   0x8086: 'Intel',
 };
 
-/** Virtio devices are numbered from 0x1040 on by what they are (Virtual I/O Device 1.2, 4.1.2 and 5). */
+/** So that the bundled functions have a name too; keys as `keyOf` makes them. */
+const commonDevices: Readonly<Record<number, string>> = {
+  0x10de_0fb9: 'GP107 audio',
+  0x10de_1c82: 'GP107 graphics',
+  0x10ec_8139: 'RTL8139',
+  0x1b36_000c: 'PCI Express root port',
+  0x1b36_000d: 'xHCI controller',
+  0x1b36_0010: 'NVM Express controller',
+  0x8086_10c9: '82576',
+  0x8086_10ca: '82576 virtual function',
+  0x8086_10d3: '82574L',
+  0x8086_2415: "82801AA AC'97",
+  0x8086_244e: '82801 PCI bridge',
+};
+
+/**
+ * Virtio devices are numbered from 0x1040 on by what they are; those that also speak the interface from before version 1 have
+ * numbers of their own (Virtual I/O Device 1.2, 4.1.2 and 5).
+ */
 const virtio = { vendor: 0x1af4, first: 0x1040 } as const;
 const virtioTypes: Readonly<Record<number, string>> = {
   1: 'network device',
@@ -47,10 +65,19 @@ const virtioTypes: Readonly<Record<number, string>> = {
   20: 'crypto device',
   26: 'file system',
 };
+const transitionalTypes: Readonly<Record<number, number>> = {
+  0x1000: 1,
+  0x1001: 2,
+  0x1002: 5,
+  0x1003: 3,
+  0x1004: 8,
+  0x1005: 4,
+  0x1009: 9,
+};
 
 /**
- * Looks up these functions, reading the first of the files that exists, no further than needed. Without a file the most
- * common vendors are still known.
+ * Looks up these functions, reading the first of the files that exists, no further than needed. Without a file
+ * a few common ones are still known.
  */
 export function loadNames(functions: Iterable<Ids>, files: readonly string[] = pciIdsFiles): Names {
   const found = searchFiles(functions, files);
@@ -58,11 +85,14 @@ export function loadNames(functions: Iterable<Ids>, files: readonly string[] = p
     vendor: (vendor) => found.vendors.get(vendor) ?? commonVendors[vendor],
     device: (vendor, device) =>
       found.devices.get(keyOf(vendor, device)) ??
-      (vendor === virtio.vendor ? virtioTypes[device - virtio.first] : undefined),
+      commonDevices[keyOf(vendor, device)] ??
+      (vendor === virtio.vendor
+        ? virtioTypes[transitionalTypes[device] ?? device - virtio.first]
+        : undefined),
   };
 }
 
-/** `Intel 82574L Gigabit Network Connection`, with the number in place of what has no name: `Intel 10d3`, `8086:10d3`. */
+/** `Intel 82574L`, with the number in place of what has no name: `Intel 10d4`, `8086:10d4`. */
 export function describe({ vendor, device }: Ids, names: Names): string {
   const vendorName = names.vendor(vendor);
   const deviceName = names.device(vendor, device);
