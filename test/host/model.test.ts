@@ -6,6 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { formatSbdf } from '../../src/address.ts';
+import { extendedCapabilities, findCapability } from '../../src/config-space/capabilities.ts';
+import { readImage } from '../../src/config-space/image.ts';
+import { quiesce, restoreConfig, seize, verifyConfig } from '../../src/config-space/index.ts';
 import { capturedFunctions } from '../../src/host/captures/index.ts';
 import { ModelFault, type ModelFunction, openModel } from '../../src/host/model.ts';
 import { ensureModel, listModels } from '../../src/host/model-file.ts';
@@ -24,7 +28,7 @@ const modelled = (facts: FunctionFacts, directory = temporaryDirectory()): Model
 };
 
 describe('a model', () => {
-  it.each(capturedFunctions().map((facts) => [facts.sbdf.toString(16), facts] as const))(
+  it.each(capturedFunctions().map((facts) => [formatSbdf(facts.sbdf), facts] as const))(
     'of %s has its facts and registers as the driver left them',
     (_, facts) => {
       const fn = modelled(facts);
@@ -232,6 +236,28 @@ describe('a reset', () => {
     expect(fn.read(0x3c, 1)).toBe(0);
     expect(fn.resets).toBe(2);
   });
+});
+
+describe('reset and restore', () => {
+  it.each(capturedFunctions().map((facts) => [formatSbdf(facts.sbdf), facts] as const))(
+    'bring %s back as it was seized, but for messages and virtual functions',
+    async (_, facts) => {
+      const fn = modelled(facts);
+      const { config } = seize(fn, facts);
+      quiesce(fn);
+      await fn.reset('bus');
+      expect(verifyConfig(fn, config).length > 0).toBe(facts.physicalFunction === null);
+      restoreConfig(fn, config);
+      expect(verifyConfig(fn, config)).toEqual([]);
+
+      const expected = config.slice();
+      const msi = findCapability(config, 0x05);
+      if (msi !== undefined) expected.fill(0, msi + 4, msi + 14);
+      const sriov = extendedCapabilities(config).find(({ id }) => id === 0x10)?.offset;
+      if (sriov !== undefined) expected.fill(0, sriov + 8, sriov + 10).fill(0, sriov + 16, sriov + 18);
+      expect(readImage(fn)).toEqual(expected);
+    },
+  );
 });
 
 describe('a function that was pulled', () => {
