@@ -56,7 +56,7 @@ export function resetMethods(facts: FunctionFacts, host: readonly FunctionFacts[
   return [...offered, ...others];
 }
 
-/** Not even root's view shows a list when the status register says that there is none. */
+/** Of 64 bytes only the status register tells whether there is a list at all. */
 function withoutCapability(facts: Candidate, name: string): Finding {
   const hidden = facts.config.length <= Header.end && hasList(facts);
   return no(hidden ? 'only the first 64 bytes of its registers can be read; root sees all' : `no ${name}`);
