@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Piscina } from 'piscina';
 import { type Observable, Subject, type Subscription, merge } from 'rxjs';
 import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
+import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { GuestTask } from '../workers/messages.ts';
 import { type Sbdf, formatSbdf } from './address.ts';
@@ -15,6 +16,8 @@ import { GuestSession, type SessionHost, readGuestView } from './backend/guest-s
 import type { PciBackendOptions } from './backend/options.ts';
 import { makePool } from './backend/pool.ts';
 import { Registry } from './backend/registry.ts';
+import { FileStore } from './backend/store.ts';
+import { resetUnowned } from './backend/reset-unowned.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
 import { seize } from './config-space/index.ts';
@@ -41,6 +44,7 @@ interface Running {
   pool?: Piscina<GuestTask, void>;
   xenstore?: XenstoreClient;
   registry?: Registry;
+  ports?: FileStore<number>;
 }
 
 export class PciBackend {
@@ -144,6 +148,23 @@ export class PciBackend {
     this.#emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
   }
 
+  /**
+   * Resets a function that no guest has: the way out of quarantine. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, or RESET-FAILED;
+   * the function is then quarantined.
+   */
+  async reset(sbdf: Sbdf): Promise<ResetOutcome> {
+    const { registry, platform } = this.#parts();
+    return resetUnowned(platform, registry, sbdf, (event) => this.#emit(event));
+  }
+
+  /**
+   * Ends the thread that serves a guest in the middle of whatever it does. The guest notices nothing but a pause; that is
+   * what this is for: to see it happen. All guests on that thread change workers.
+   */
+  async killWorker(domid: number): Promise<void> {
+    await this.#sessions.get(domid)?.killWorker();
+  }
+
   /** The functions of this host, whether hidden or not. */
   get inventory(): Inventory {
     return this.#inventory;
@@ -167,20 +188,21 @@ export class PciBackend {
   // --- coming up ----------------------------------------------------------------------------------------------------
 
   async #open(): Promise<void> {
-    const { platform: where, sysfs, workers } = this.#options;
+    const { platform: where, functions, sysfs, workers } = this.#options;
     const running = this.#running;
     if (where.kind === 'loopback') prepareLoopback(where.directory);
     const stateDirectory = this.#options.stateDirectory ?? join(this.#directory, 'state');
     makeDirectory(stateDirectory);
     running.lock = takeLock(join(stateDirectory, 'lock'), this.#directory);
     running.platform = openPlatform(where);
-    this.#inventory = hostInventory({ sysfs });
+    this.#inventory = functions ? { functions, warnings: [] } : hostInventory({ sysfs });
     for (const warning of this.#inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
     running.registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
       this.#emit(
         makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` }),
       ),
     );
+    running.ports = discardPorts(running.platform, stateDirectory);
     if (where.kind === 'loopback' && (await ensureXenstored(where.directory))) {
       this.#emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
     }
@@ -262,8 +284,9 @@ export class PciBackend {
   }
 
   #sessionHost(): SessionHost {
-    const { xenstore, registry, pool } = this.#parts();
+    const { xenstore, registry, pool, ports } = this.#parts();
     return {
+      ports,
       xenstore,
       registry,
       pool,
@@ -323,8 +346,10 @@ export class PciBackend {
   // --- small things -------------------------------------------------------------------------------------------------
 
   #parts(): Required<Running> {
-    const { lock, platform, pool, xenstore, registry } = this.#running;
-    if (lock && platform && pool && xenstore && registry) return { lock, platform, pool, xenstore, registry };
+    const { lock, platform, pool, xenstore, registry, ports } = this.#running;
+    if (lock && platform && pool && xenstore && registry && ports) {
+      return { lock, platform, pool, xenstore, registry, ports };
+    }
     throw new PcibackError('NO-DAEMON', 'the back-end is not running', 'start it first');
   }
 
@@ -373,4 +398,14 @@ function takeLock(file: string, directory: string): FileLock {
     `a pciback daemon serves ${directory} already`,
     'use that one (pciback status), or stop it first',
   );
+}
+
+/** Opens the list of event channels that are bound, and closes those of a predecessor that was killed. */
+function discardPorts(platform: Platform, stateDirectory: string): FileStore<number> {
+  const ports = new FileStore(join(stateDirectory, 'port'), (value) => typeof value === 'number');
+  for (const [domid, port] of ports.load((key) => ports.delete(key))) {
+    platform.discardPort(port);
+    ports.delete(domid);
+  }
+  return ports;
 }

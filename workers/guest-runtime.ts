@@ -1,5 +1,5 @@
 /** One guest in its worker: carries out the steps that the control plane sends, and answers the guest's requests. */
-import type { MessagePort } from 'node:worker_threads';
+import { type MessagePort, threadId } from 'node:worker_threads';
 import { Subject, type Subscription } from 'rxjs';
 import { type Sbdf, makeSbdf } from '../src/address.ts';
 import { PcibackError } from '../src/errors.ts';
@@ -36,6 +36,7 @@ export class GuestRuntime {
   }
 
   start(): void {
+    this.#post({ is: 'started', threadId });
     this.#port.on('message', (message: ToWorker) => {
       this.#queue = this.#queue.then(() => this.#take(message));
     });
@@ -76,7 +77,7 @@ export class GuestRuntime {
         await Promise.all(step.sbdfs.map((sbdf) => this.#release(sbdf)));
         return;
       case 'connect':
-        this.#disconnect();
+        if (this.#ring) this.#disconnect();
         this.#connect(step.grantRef, step.port, step.adopted);
         return;
       case 'disconnect':
@@ -98,6 +99,7 @@ export class GuestRuntime {
     const wakes = new Subject<void>();
     const ring = this.#platform.openRing(this.#domid, grantRef, port, () => wakes.next());
     this.#ring = ring;
+    this.#post({ is: 'bound', localPort: ring.localPort });
     for (const assigned of this.#functions.values()) assigned.connect();
     const onStorm = (times: number): void => this.#post({ is: 'storm', times });
     this.#serving = requestStream(ring, wakes, undefined, { onStorm }).subscribe({

@@ -41,6 +41,8 @@ export type Step =
 export type ToWorker = Step & { readonly id: number };
 
 export type FromWorker =
+  /** The first message of all: the thread on which the guest is served. */
+  | { readonly is: 'started'; readonly threadId: number }
   | { readonly is: 'done'; readonly id: number }
   | {
       readonly is: 'refused';
@@ -66,6 +68,8 @@ export type FromWorker =
     }
   /** A register was denied for the first time, or ten, a hundred, a thousand ... times. */
   | { readonly is: 'denied'; readonly sbdf: Sbdf; readonly register: number; readonly times: number }
+  /** The ring is served; this is the local end of its event channel. */
+  | { readonly is: 'bound'; readonly localPort: number }
   | { readonly is: 'abandoned'; readonly times: number }
   | { readonly is: 'storm'; readonly times: number }
   | { readonly is: 'ringLost' };

@@ -40,6 +40,7 @@ import { ConnectionLost, type XenstoreClient, reconcile } from '../xenstore/inde
 import { errnoOf } from './errno.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
 import { type Registry, contextOf } from './registry.ts';
+import type { FileStore } from './store.ts';
 import { XenbusWriter } from './xenbus-writer.ts';
 
 /** What a session shares with the daemon it belongs to. */
@@ -50,6 +51,8 @@ export interface SessionHost {
   readonly platform: PlatformOptions;
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
+  /** Local ends of event channels, by domain: what a successor has to discard when this process is killed. */
+  readonly ports: FileStore<number>;
   readonly emit: (event: BackendEvent) => void;
 }
 
@@ -108,6 +111,11 @@ export class GuestSession {
   async stop(): Promise<void> {
     this.#actor.send({ type: 'stop' });
     await this.released;
+  }
+
+  /** Ends the guest's worker thread; see `PciBackend.killWorker`. */
+  async killWorker(): Promise<void> {
+    await this.#worker?.kill();
   }
 
   /** Resolves when the session is not (or no longer) taking over from a predecessor. */
@@ -347,6 +355,7 @@ export class GuestSession {
 
   async #detachRing(): Promise<void> {
     await this.#worker?.step({ do: 'disconnect' });
+    this.#host.ports.delete(String(this.domid));
   }
 
   async #disconnect({ frontendState }: GuestView): Promise<void> {
@@ -476,6 +485,9 @@ export class GuestSession {
         );
         return;
       }
+      case 'bound':
+        this.#host.ports.put(String(domid), report.localPort);
+        return;
       case 'abandoned':
         emit(makeEvent('request.abandoned', { domid, data: { times: report.times } }));
         return;

@@ -5,7 +5,7 @@ import { PcibackError } from '../errors.ts';
 import type { PlatformOptions } from '../host/platform.ts';
 import type { FromWorker, GuestTask, Step, ToWorker } from '../../workers/messages.ts';
 
-export type Report = Exclude<FromWorker, { readonly is: 'done' | 'refused' }>;
+export type Report = Exclude<FromWorker, { readonly is: 'done' | 'refused' | 'started' }>;
 
 interface Waiting {
   readonly resolve: () => void;
@@ -13,10 +13,12 @@ interface Waiting {
 }
 
 export class GuestWorker {
+  readonly #pool: Piscina<GuestTask, void>;
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, Waiting>();
   readonly #report: (report: Report) => void;
   #nextId = 1;
+  #threadId: number | undefined;
   #ended: PcibackError | undefined;
   /** Resolves when the task is over: in order, or because its worker died. Never rejects. */
   readonly over: Promise<'ended' | 'died'>;
@@ -28,6 +30,7 @@ export class GuestWorker {
     report: (report: Report) => void,
   ) {
     const { port1, port2 } = new MessageChannel();
+    this.#pool = pool;
     this.#port = port1;
     this.#report = report;
     port1.on('message', (message: FromWorker) => this.#receive(message));
@@ -54,15 +57,22 @@ export class GuestWorker {
     await this.over;
   }
 
+  /** Ends the thread that serves this guest, and with it the service of all guests on it, as a crash would. */
+  async kill(): Promise<void> {
+    await this.#pool.threads.find(({ threadId }) => threadId === this.#threadId)?.terminate();
+  }
+
   #receive(message: FromWorker): void {
-    if (message.is !== 'done' && message.is !== 'refused') {
-      this.#report(message);
-      return;
-    }
-    const waiting = this.#waiting.get(message.id);
-    this.#waiting.delete(message.id);
-    if (message.is === 'done') waiting?.resolve();
-    else waiting?.reject(new PcibackError(message.reason, message.message, message.remedy));
+    if (message.is === 'started') this.#threadId = message.threadId;
+    else if (message.is === 'done') this.#settle(message.id)?.resolve();
+    else if (message.is === 'refused') this.#settle(message.id)?.reject(refusal(message));
+    else this.#report(message);
+  }
+
+  #settle(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
   }
 
   #end(how: 'ended' | 'died', message: string): 'ended' | 'died' {
@@ -73,3 +83,10 @@ export class GuestWorker {
     return how;
   }
 }
+
+const refusal = ({
+  reason,
+  message,
+  remedy,
+}: Extract<FromWorker, { readonly is: 'refused' }>): PcibackError =>
+  new PcibackError(reason, message, remedy);

@@ -1,10 +1,12 @@
-import type { PlatformOptions } from '../host/platform.ts';
+import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
 import type { TopologyKind } from '../topology/index.ts';
 
 export interface PciBackendOptions {
   readonly platform: PlatformOptions;
   /** A captured sysfs tree to take functions from, instead of this machine's. */
   readonly sysfs?: string;
+  /** The functions there are, instead of those of sysfs. */
+  readonly functions?: readonly FunctionFacts[];
   /** Functions to hide before the back-end says that it is ready, in the grammar of `pciback.hide=`. */
   readonly hide?: string;
   /** How a guest's functions are numbered. Default `vpci`. */

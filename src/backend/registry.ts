@@ -15,6 +15,9 @@ import type { FunctionFacts } from '../host/platform.ts';
 import type { Seized } from '../config-space/index.ts';
 import { FileStore } from './store.ts';
 
+/** Stands for the host itself, while it works on a function. */
+const hostOwner = 0;
+
 export interface Entry {
   readonly facts: FunctionFacts;
   readonly seized: Seized;
@@ -104,6 +107,19 @@ export class Registry {
     return entry;
   }
 
+  /** The function, if no guest has it, for as long as `work` lasts. Throws NOT-HIDDEN or FUNCTION-IN-USE. */
+  async whileUnowned<T>(sbdf: Sbdf, work: (entry: Entry) => Promise<T>): Promise<T> {
+    const entry = this.#expect(sbdf);
+    const owner = this.#owners.get(sbdf);
+    if (owner !== undefined) throw inUse(sbdf, owner);
+    this.#owners.set(sbdf, hostOwner);
+    try {
+      return await work(entry);
+    } finally {
+      this.#owners.delete(sbdf);
+    }
+  }
+
   /** Takes note of what the function's machine reported; the owner is known to it or the function is free. */
   update(sbdf: Sbdf, snapshot: Snapshot<unknown>): void {
     const entry = this.#entries.get(sbdf);
@@ -130,6 +146,13 @@ export class Registry {
 }
 
 function inUse(sbdf: Sbdf, owner: number): PcibackError {
+  if (owner === hostOwner) {
+    return new PcibackError(
+      'FUNCTION-IN-USE',
+      `${formatSbdf(sbdf)} is being reset`,
+      'wait until that is done',
+    );
+  }
   return new PcibackError(
     'FUNCTION-IN-USE',
     `${formatSbdf(sbdf)} belongs to domain ${owner}`,

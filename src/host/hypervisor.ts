@@ -6,11 +6,6 @@ import type { NativeHypervisor, NativeRing } from './native.ts';
 import type { Answer, Look, Ring } from './platform.ts';
 import type { Sbdf } from '../address.ts';
 
-/** A ring whose local port is known, so that a successor can remove what a killed process left of it. */
-export interface BoundRing extends Ring {
-  readonly localPort: number;
-}
-
 const failures: Record<string, { reason: Reason; what: string; remedy: string } | undefined> = {
   map_grant: {
     reason: 'GRANT-FAILED',
@@ -24,7 +19,7 @@ const failures: Record<string, { reason: Reason; what: string; remedy: string } 
   },
 };
 
-class NativeBackedRing implements BoundRing {
+class NativeBackedRing implements Ring {
   readonly op: Int32Array;
   readonly localPort: number;
   readonly #native: NativeRing;
@@ -100,7 +95,7 @@ export class Hypervisor {
    * first and then once per `rearm`.
    * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED
    */
-  openRing(domid: number, grantRef: number, port: number, wake: () => void): BoundRing {
+  openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring {
     return explained(domid, () => new NativeBackedRing(this.#native.openRing(domid, grantRef, port, wake)));
   }
 

@@ -2,7 +2,7 @@
 export { className } from './class-codes.ts';
 export { type FileLock, hasVanished, lockFile, mapFile } from './files.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';
-export { type BoundRing, Hypervisor } from './hypervisor.ts';
+export { Hypervisor } from './hypervisor.ts';
 export { isBridge } from './identity.ts';
 export {
   captureInventory,

@@ -6,10 +6,10 @@ import { findCapability } from '../config-space/capabilities.ts';
 import { dwordAt, wordAt } from '../config-space/image.ts';
 import { PcibackError } from '../errors.ts';
 import { mapFile } from './files.ts';
-import { type BoundRing, Hypervisor } from './hypervisor.ts';
+import { Hypervisor } from './hypervisor.ts';
 import { type Delay, type ModelFunction, openModel } from './model.ts';
 import { ensureModel, mapModel } from './model-file.ts';
-import type { FunctionFacts, Platform } from './platform.ts';
+import type { FunctionFacts, Platform, Ring } from './platform.ts';
 
 const ENODEV = 19;
 const EINVAL = 22;
@@ -45,8 +45,12 @@ export class LoopbackPlatform implements Platform {
     return openModel(this.#directory, sbdf, this.#delay);
   }
 
-  openRing(domid: number, grantRef: number, port: number, wake: () => void): BoundRing {
+  openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring {
     return this.hypervisor.openRing(domid, grantRef, port, wake);
+  }
+
+  discardPort(port: number): void {
+    this.hypervisor.discardPort(port);
   }
 
   /** Refuses what Xen would refuse: ENODEV without the capability, EINVAL for an entry or a base that is not the table's. */

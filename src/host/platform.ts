@@ -48,6 +48,8 @@ export type Answer = 'published' | 'abandoned' | 'vanished';
  * request is copied out once, as a whole, and decided on from the copy (XSA-155).
  */
 export interface Ring {
+  /** The local end of the event channel; what a killed process leaves of it, a successor discards by this number. */
+  readonly localPort: number;
   /** The copy: 137 words in the order of `OpWord`. Valid after a look that found a request. */
   readonly op: Int32Array;
   /** Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. */
@@ -76,6 +78,8 @@ export interface Platform {
   openFunction(sbdf: Sbdf): HostFunction;
   /** Maps the page and binds the port. Throws GRANT-FAILED or EVENT-CHANNEL-FAILED. `wake` runs on this thread's event loop. */
   openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring;
+  /** Removes a local port that a process which was killed had bound. A hypervisor does that by itself. */
+  discardPort(port: number): void;
   /**
    * Makes a pirq of the guest for one message-signalled vector: a number > 0, or a negative errno. `entry` is the MSI-X table
    * entry, or -1 for MSI; `tableBase` is the start of the BAR with the MSI-X table, or 0n.

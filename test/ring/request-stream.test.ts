@@ -6,6 +6,7 @@ import { defaultPacing, requestStream } from '../../src/ring/request-stream.ts';
 /** A page whose requests a test puts in by hand; a request is taken when it has been answered. */
 class FakeRing implements Ring {
   readonly op = new Int32Array(137);
+  readonly localPort = 2;
   pending = 0;
   vanished = false;
   armed = 0;

@@ -5,7 +5,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Hypervisor, type BoundRing } from '../../src/host/hypervisor.ts';
+import { Hypervisor, type Ring } from '../../src/host/hypervisor.ts';
 import { again, XenstoreClient } from '../../src/xenstore/index.ts';
 import { Xenstored } from '../../src/xenstore/server/index.ts';
 import { createDomain, GuestProcess, type GuestProcessOptions } from '../../src/xpci/index.ts';
@@ -20,7 +20,7 @@ export class TinyBackend implements AsyncDisposable {
   readonly store: XenstoreClient;
   readonly #xenstored: Xenstored;
   readonly #guests: GuestProcess[] = [];
-  #ring: BoundRing | null = null;
+  #ring: Ring | null = null;
   /** While true, requests are left lying. */
   isDeaf = false;
 

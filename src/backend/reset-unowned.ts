@@ -1,0 +1,69 @@
+import { createActor, fromPromise, waitFor } from 'xstate';
+import {
+  type FunctionContext,
+  type ResetInput,
+  type ResetOutcome,
+  functionMachine,
+  functionState,
+} from '../../machines/function.ts';
+import { resetToHidden } from '../../workers/reset.ts';
+import type { Sbdf } from '../address.ts';
+import { PcibackError } from '../errors.ts';
+import type { Platform } from '../host/index.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
+import type { Registry } from './registry.ts';
+
+/**
+ * Resets a function that no guest has, without a worker: nothing else happens to it meanwhile. It is hidden afterwards, or
+ * quarantined, and then this rejects with why.
+ */
+export async function resetUnowned(
+  platform: Platform,
+  registry: Registry,
+  sbdf: Sbdf,
+  emit: (event: BackendEvent) => void,
+): Promise<ResetOutcome> {
+  return registry.whileUnowned(sbdf, async ({ seized, snapshot }) => {
+    const hardware = platform.openFunction(sbdf);
+    let outcome: ResetOutcome | undefined;
+    const machine = functionMachine.provide({
+      actors: {
+        bind: fromPromise<void, FunctionContext>(async () => undefined),
+        reset: fromPromise<ResetOutcome, ResetInput>(
+          async () => (outcome = await resetToHidden(hardware, seized)),
+        ),
+      },
+    });
+    const actor = createActor(machine, { input: { sbdf }, snapshot });
+    let state = functionState(actor.getSnapshot().value);
+    actor.subscribe(({ value }) => {
+      const from = state;
+      state = functionState(value);
+      registry.update(sbdf, actor.getPersistedSnapshot());
+      if (state !== from) emit(makeEvent('function.state', { sbdf, from, to: state, cause: 'reset' }));
+    });
+    actor.start();
+    actor.send({ type: 'reset' });
+    const after = await waitFor(actor, (now) => !now.matches('reset'), { timeout: Number.POSITIVE_INFINITY });
+    actor.stop();
+    hardware.close();
+    const { failure } = after.context;
+    if (outcome && !failure) {
+      emit(
+        makeEvent('reset.completed', {
+          sbdf,
+          cause: outcome.method ?? 'none',
+          data: { milliseconds: outcome.milliseconds },
+        }),
+      );
+      return outcome;
+    }
+    const error = new PcibackError(
+      failure?.reason ?? 'RESET-FAILED',
+      failure?.message ?? 'the reset failed',
+      'try again, or switch its slot off and on',
+    );
+    emit(makeEvent('reset.failed', { sbdf, ...failureDetails(error) }));
+    throw error;
+  });
+}
