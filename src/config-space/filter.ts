@@ -105,8 +105,12 @@ export class ConfigFilter {
     return live === 0 ? shown >>> 0 : ((this.hardware.read(offset, size as AccessSize) & live) | shown) >>> 0;
   }
 
-  /** Counts a write that was refused or had less effect than it asked for. Linux warns once a function and says nothing more. */
+  /**
+   * Counts the write at hand as denied: it was refused or had less effect than it asked for, in one register or several. (Linux
+   * warns once a function, and guests cannot tell.)
+   */
   deny(offset: number): void {
+    if (this.lastDenied >= 0) return;
     this.lastDenied = offset & ~3;
     this.record.countDenied(offset);
   }

@@ -1,0 +1,110 @@
+/**
+ * What one access costs in the filter, over hardware that costs nothing, as a multiple of the least that could be done
+ * instead: a bounds check and a read or write of memory.
+ */
+import { performance } from 'node:perf_hooks';
+import {
+  compileFilter,
+  ConfigFilter,
+  defaultMode,
+  type FilterMode,
+  FunctionRecord,
+  RamConfig,
+  recordSize,
+  seize,
+} from '../config-space/index.ts';
+
+export interface ConfigSpaceBenchRow {
+  readonly name: string;
+  /** Nanoseconds per access: the median of several rounds. */
+  readonly nanoseconds: number;
+  /** The same as a multiple of the baseline of that direction. */
+  readonly ratio: number;
+}
+
+const accesses = 200_000;
+const rounds = 15;
+
+type Access = (turn: number) => number;
+
+/** A plain PCIe function with 64 KiB of memory, MSI and MSI-X. */
+function sampleFilter(mode: FilterMode): ConfigFilter {
+  const image = new Uint8Array(4096);
+  image.set([0x86, 0x80, 0xd3, 0x10, 0x06, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x02, 0x10]);
+  image.set([0x00, 0x00, 0xb8, 0xfe], 0x10);
+  image.set([0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0b, 0x01], 0x34);
+  image.set([0x01, 0x50, 0x22, 0xc8, 0x08, 0x00], 0x40);
+  image.set([0x05, 0x60, 0x80], 0x50);
+  image.set([0x10, 0x00, 0x02, 0x00], 0x60);
+  const hardware = new RamConfig(image);
+  const seized = seize(hardware, {
+    vendor: 0x8086,
+    device: 0x10d3,
+    resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
+    irq: 17,
+    physicalFunction: null,
+  });
+  const table = compileFilter(seized, mode);
+  const record = FunctionRecord.create(new ArrayBuffer(recordSize), table.initialCommand);
+  return new ConfigFilter(table, hardware, record, {
+    resetRequested: () => undefined,
+    contextLost: () => undefined,
+  });
+}
+
+function median(access: Access): number {
+  const times: number[] = [];
+  let kept = 0;
+  for (let round = 0; round < rounds; round++) {
+    const start = performance.now();
+    for (let turn = 0; turn < accesses; turn++) kept ^= access(turn);
+    times.push(((performance.now() - start) * 1e6) / accesses);
+  }
+  // The results are used, so that none of the work can be left out.
+  if (Number.isNaN(kept)) throw new RangeError('unreachable');
+  return times.sort((a, b) => a - b)[rounds >>> 1] ?? 0;
+}
+
+/** Measures reads and writes of registers that the filter answers by itself, and of those that take the hardware. */
+export function benchConfigSpace(): readonly ConfigSpaceBenchRow[] {
+  const plain = new RamConfig(new Uint8Array(4096));
+  const filter = sampleFilter(defaultMode);
+  const permissive = sampleFilter({ ...defaultMode, permissive: true });
+  const read = (offset: number, size: number): Access => {
+    return () => {
+      filter.read(offset, size);
+      return filter.value | 0;
+    };
+  };
+
+  const plainRead: Access = (turn) => plain.read((turn << 2) & 0xfc, 4) | 0;
+  const plainWrite: Access = (turn) => {
+    plain.write(0x40, 4, turn);
+    return turn;
+  };
+  const reads: readonly (readonly [string, Access])[] = [
+    ['read, memory only', plainRead],
+    ['read, fixed: vendor and device ID', read(0x00, 4)],
+    ['read, shadowed: BAR', read(0x10, 4)],
+    ['read, live: status', read(0x06, 2)],
+    ['read, mixed: command', read(0x04, 2)],
+    ['read, out of range', read(0x1000, 4)],
+  ];
+  const writes: readonly (readonly [string, Access])[] = [
+    ['write, memory only', plainWrite],
+    ['write, forwarded: cache line size', (turn) => filter.write(0x0c, 1, turn)],
+    ['write, command', (turn) => filter.write(0x04, 2, (turn & 1) === 0 ? 0x0406 : 0x0402)],
+    ['write, sizing a BAR', (turn) => filter.write(0x10, 4, (turn & 1) === 0 ? 0xffff_ffff : 0xfeb8_0000)],
+    ['write, dropped: device control', (turn) => filter.write(0x68, 2, turn & 0x7fff)],
+    ['write, refused: MSI control', () => filter.write(0x52, 2, 0x0081)],
+    ['write, permissive: device control', (turn) => permissive.write(0x68, 2, turn & 0x7fff)],
+  ];
+  return [...measure(reads), ...measure(writes)];
+}
+
+/** The first row is what the others are compared with. */
+function measure(rows: readonly (readonly [string, Access])[]): readonly ConfigSpaceBenchRow[] {
+  const measured = rows.map(([name, access]) => ({ name, nanoseconds: median(access) }));
+  const baseline = measured[0]?.nanoseconds ?? 1;
+  return measured.map((row) => ({ ...row, ratio: row.nanoseconds / baseline }));
+}
