@@ -1,0 +1,148 @@
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { PcibackError } from '../errors.ts';
+import {
+  type ControlError,
+  type ControlRequest,
+  LineTooLong,
+  longestLine,
+  parseRequest,
+  splitLines,
+} from './control-line.ts';
+
+/** What a control socket offers: from the name of a method to what it does. What it returns must be fit for JSON. */
+export type ControlMethods = Readonly<Record<string, (params: ControlRequest['params']) => unknown>>;
+
+/** Connections at a time; more are turned away. */
+const mostConnections = 64;
+
+/** Serves the control socket of a daemon. */
+export class ControlServer {
+  readonly path: string;
+  readonly #server: Server;
+  readonly #methods: ControlMethods;
+  readonly #connections = new Set<Socket>();
+  readonly #inode: number;
+
+  /**
+   * Listens at `path`, for this user only. A socket that a killed daemon has left behind is replaced. Rejects with
+   * DAEMON-RUNNING when somebody answers there, and with BAD-DIRECTORY when no socket can be made.
+   */
+  static async listen(path: string, methods: ControlMethods): Promise<ControlServer> {
+    if (await answers(path)) {
+      throw new PcibackError(
+        'DAEMON-RUNNING',
+        `a pciback daemon answers at ${path}`,
+        'use that one (pciback status), or stop it first',
+      );
+    }
+    // Made under another name, it appears with its final mode, and never half.
+    const temporary = `${path}.${process.pid}`;
+    const server = createServer();
+    try {
+      rmSync(temporary, { force: true });
+      server.listen(temporary);
+      await once(server, 'listening');
+      chmodSync(temporary, 0o600);
+      const inode = lstatSync(temporary).ino;
+      renameSync(temporary, path);
+      return new ControlServer(path, server, methods, inode);
+    } catch (error) {
+      server.close();
+      throw new PcibackError(
+        'BAD-DIRECTORY',
+        `the control socket ${path} cannot be made: ${(error as Error).message}`,
+        'use a directory that can be written and whose path is shorter than 90 characters',
+        { cause: error },
+      );
+    }
+  }
+
+  private constructor(path: string, server: Server, methods: ControlMethods, inode: number) {
+    this.path = path;
+    this.#server = server;
+    this.#methods = methods;
+    this.#inode = inode;
+    server.maxConnections = mostConnections;
+    server.on('connection', (socket) => void this.#serve(socket));
+  }
+
+  /** Stops listening, ends all connections and removes the socket. */
+  close(): void {
+    // A successor may have put its own in the same place.
+    if (lstatSync(this.path, { throwIfNoEntry: false })?.ino === this.#inode)
+      rmSync(this.path, { force: true });
+    this.#server.close();
+    for (const socket of this.#connections) socket.destroy();
+  }
+
+  /** One request after the other, so that a client gets no more work done at a time than it reads answers. */
+  async #serve(socket: Socket): Promise<void> {
+    this.#connections.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => this.#connections.delete(socket));
+    try {
+      const chunks = socket.iterator({ destroyOnReturn: false });
+      for await (const line of splitLines(chunks, longestLine.request)) {
+        if (socket.write(`${await this.#answer(line)}\n`)) continue;
+        await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+      }
+    } catch (error) {
+      if (error instanceof LineTooLong) {
+        const what = `a request has at most ${longestLine.request} bytes`;
+        socket.write(`${failed(null, badRequest(what))}\n`);
+      }
+    }
+    socket.end();
+  }
+
+  async #answer(line: string): Promise<string> {
+    const request = parseRequest(line);
+    if (typeof request === 'string') return failed(null, badRequest(request));
+    const { id, method, params } = request;
+    const run = Object.hasOwn(this.#methods, method) ? this.#methods[method] : undefined;
+    if (!run) {
+      const remedy = `methods are ${Object.keys(this.#methods).join(', ')}`;
+      return failed(id, badRequest(`there is no method '${method}'`, remedy));
+    }
+    try {
+      return JSON.stringify({ id, result: (await run(params)) ?? null });
+    } catch (error) {
+      return failed(id, describe(error));
+    }
+  }
+}
+
+const failed = (id: number | null, error: ControlError): string => JSON.stringify({ id, error });
+
+const badRequest = (
+  message: string,
+  remedy = 'use the pciback command of the same version as the daemon',
+): ControlError => ({
+  reason: 'USAGE',
+  message,
+  remedy,
+});
+
+const describe = (error: unknown): ControlError =>
+  error instanceof PcibackError
+    ? { reason: error.reason, message: error.message, remedy: error.remedy }
+    : {
+        reason: 'INTERNAL',
+        message: error instanceof Error ? error.message : String(error),
+        remedy: 'see what the daemon prints, and report it',
+      };
+
+/** Whether somebody accepts connections at the socket. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const settle = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => settle(true));
+    socket.once('error', (error: NodeJS.ErrnoException) => settle(error.code === 'EAGAIN'));
+  });
+}

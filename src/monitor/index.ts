@@ -1,0 +1,4 @@
+/** What can be seen of a daemon from outside: events, and the control socket. */
+export { type CallOptions, ControlClient } from './control-client.ts';
+export { type ControlMethods, ControlServer } from './control-server.ts';
+export { type BackendEvent, type EventType, failureDetails, makeEvent } from './events.ts';
