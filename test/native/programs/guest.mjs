@@ -1,0 +1,67 @@
+// A guest in a process of its own: guest.mjs ADDON DIRECTORY ROLE ROUNDS. Sends { ref, port }, and what it found at the end.
+import { createRequire } from 'node:module';
+
+const [addon, directory, role, rounds] = process.argv.slice(2);
+const { FrontRing } = createRequire(import.meta.url)(addon);
+const count = Number(rounds);
+const front = new FrontRing(directory, 1, 8, 2, 0);
+const page = new Int32Array(front.page);
+
+const roles = {
+  // Counts in the flags that are not the back-end's business. A back-end that cleared bit 0 with anything but an atomic
+  // operation would now and then write back an old count.
+  count() {
+    for (let i = 0; i < count; i++) {
+      Atomics.or(page, 0, 1);
+      Atomics.add(page, 0, 8);
+    }
+    while (Atomics.load(page, 0) & 1);
+    return Atomics.load(page, 0) >>> 3;
+  },
+
+  // Rewrites the request all the time while bit 0 is set, as in XSA-155.
+  flip() {
+    for (let i = 0; i < count; i++) {
+      page.fill(i, 1, 138);
+      Atomics.or(page, 0, 1);
+    }
+    return 'done';
+  },
+
+  // Asks and checks each answer.
+  ask() {
+    const op = new Int32Array(137);
+    let wrong = 0;
+    for (let i = 0; i < count; i++) {
+      op[5] = i;
+      op[7] = 0;
+      if (!front.exchange(op, 10_000) || op[7] !== ~i) wrong++;
+    }
+    return wrong;
+  },
+
+  // Asks, sleeps until the answer's event, asks again: every request finds the other side asleep.
+  wait() {
+    const op = new Int32Array(137);
+    let wrong = 0;
+    for (let i = 0; i < count; i++) {
+      op[5] = i;
+      front.submit(op);
+      do if (!front.waitEvent(10_000)) wrong++;
+      while (!front.poll(op));
+      if (op[7] !== ~i) wrong++;
+    }
+    return wrong;
+  },
+
+  storm() {
+    for (let i = 0; i < count; i++) front.notify();
+    return 'done';
+  },
+};
+
+process.once('message', () => {
+  process.send(roles[role]());
+  process.disconnect();
+});
+process.send({ ref: front.ref, port: front.port });
