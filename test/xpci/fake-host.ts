@@ -83,7 +83,10 @@ export class FakeHost implements RequestChannel {
     if (!fn) return -1;
     if (cmd < 0 || cmd > 5) return -4;
     if (cmd > 1) return interruptCommand(fn, op);
-    if (![1, 2, 4].includes(size) || offset < 0 || offset % size !== 0 || offset + size > 4096) return -2;
+    if (![1, 2, 4].includes(size) || offset < 0 || offset % size !== 0 || offset + size > 4096) {
+      if (cmd === 0) op[7] = 0;
+      return -2;
+    }
     if (cmd === 0) op[7] = fn.read(offset, size);
     else fn.write(offset, size, value);
     return 0;

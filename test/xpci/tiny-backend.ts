@@ -5,7 +5,8 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Hypervisor, type Ring } from '../../src/host/hypervisor.ts';
+import { Hypervisor } from '../../src/host/hypervisor.ts';
+import type { Ring } from '../../src/host/platform.ts';
 import { again, XenstoreClient } from '../../src/xenstore/index.ts';
 import { Xenstored } from '../../src/xenstore/server/index.ts';
 import { createDomain, GuestProcess, type GuestProcessOptions } from '../../src/xpci/index.ts';
@@ -27,7 +28,7 @@ export class TinyBackend implements AsyncDisposable {
   static async start(): Promise<TinyBackend> {
     const directory = await mkdtemp(join(tmpdir(), 'xpci-'));
     // What "pciback serve" makes on its start.
-    await mkdir(join(directory, 'evt/0'), { recursive: true });
+    for (const made of ['gnt', 'evt/0']) await mkdir(join(directory, made), { recursive: true });
     const xenstored = await Xenstored.start({ directory });
     const store = await XenstoreClient.connect({ path: xenstored.socketPath });
     return new TinyBackend(directory, xenstored, store);
