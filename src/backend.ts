@@ -13,6 +13,7 @@ import { supervisorMachine } from '../machines/supervisor.ts';
 import type { GuestTask } from '../workers/messages.ts';
 import { type Sbdf, formatSbdf } from './address.ts';
 import { GuestSession, type SessionHost, readGuestView } from './backend/guest-session.ts';
+import { daemonMethods } from './backend/methods.ts';
 import type { PciBackendOptions } from './backend/options.ts';
 import { makePool } from './backend/pool.ts';
 import { Registry } from './backend/registry.ts';
@@ -20,7 +21,7 @@ import { FileStore } from './backend/store.ts';
 import { resetUnowned } from './backend/reset-unowned.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
-import { seize } from './config-space/index.ts';
+import { FunctionRecord, seize } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
 import {
   type FileLock,
@@ -31,7 +32,7 @@ import {
   lockFile,
   openPlatform,
 } from './host/index.ts';
-import { type BackendEvent, failureDetails, makeEvent } from './monitor/events.ts';
+import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './monitor/index.ts';
 import { matchHideList, parseHideList } from './toolstack/index.ts';
 import { BridgeMap } from './topology/index.ts';
 import { XenbusState, backendRoot, domidOfBackendPath, lastDomid, parseDecimal } from './xenbus/index.ts';
@@ -45,6 +46,7 @@ interface Running {
   xenstore?: XenstoreClient;
   registry?: Registry;
   ports?: FileStore<number>;
+  control?: ControlServer;
 }
 
 export class PciBackend {
@@ -165,6 +167,19 @@ export class PciBackend {
     await this.#sessions.get(domid)?.killWorker();
   }
 
+  /**
+   * Has a simulated function signal each of its message-signalled vectors once, and says how many of these interrupts its guest
+   * was listening for. Real functions signal by themselves.
+   */
+  signal(sbdf: Sbdf): number {
+    const { registry, platform } = this.#parts();
+    const domid = registry.ownerOf(sbdf);
+    const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
+    if (domid === undefined || !record) return 0;
+    const pirqs = Array.from({ length: record.vectors }, (_, vector) => record.pirq(vector));
+    return pirqs.filter((pirq) => platform.signal(domid, pirq)).length;
+  }
+
   /** The functions of this host, whether hidden or not. */
   get inventory(): Inventory {
     return this.#inventory;
@@ -209,6 +224,9 @@ export class PciBackend {
     running.xenstore = await XenstoreClient.connect(
       where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
     );
+    const { controlSocket } = this.#options;
+    if (controlSocket !== undefined)
+      running.control = await ControlServer.listen(controlSocket, daemonMethods(this));
     running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
   }
 
@@ -333,7 +351,8 @@ export class PciBackend {
   async #drain(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
-    const { pool, xenstore, platform, lock } = this.#running;
+    const { pool, xenstore, platform, lock, control } = this.#running;
+    control?.close();
     await pool?.destroy();
     xenstore?.close();
     if (xenstore && this.#options.platform.kind === 'loopback') {
@@ -345,7 +364,7 @@ export class PciBackend {
 
   // --- small things -------------------------------------------------------------------------------------------------
 
-  #parts(): Required<Running> {
+  #parts(): Required<Omit<Running, 'control'>> {
     const { lock, platform, pool, xenstore, registry, ports } = this.#running;
     if (lock && platform && pool && xenstore && registry && ports) {
       return { lock, platform, pool, xenstore, registry, ports };

@@ -11,3 +11,18 @@ export type { PciBackendOptions } from './backend/options.ts';
 export type { BackendStatus, ExportedStatus, FunctionStatus, GuestStatus } from './backend/status.ts';
 export { PcibackError, type Reason, reasons } from './errors.ts';
 export type { BackendEvent, EventType } from './monitor/events.ts';
+export {
+  type FunctionFacts,
+  type Inventory,
+  type InventoryOptions,
+  className,
+  demoInventory,
+  describe,
+  hostInventory,
+  isBridge,
+  isExportable,
+  loadNames,
+  resetMethods,
+} from './host/index.ts';
+export type { ResetOutcome } from '../machines/function.ts';
+export type { TopologyKind } from './topology/index.ts';

@@ -15,4 +15,6 @@ export interface PciBackendOptions {
   readonly workers?: number;
   /** Where state is kept that a successor takes over. Default: `state` in the loopback directory, `/run/pciback` on Xen. */
   readonly stateDirectory?: string;
+  /** Where to listen for the other commands (`pciback status` ...); nowhere when not given. */
+  readonly controlSocket?: string;
 }

@@ -77,6 +77,10 @@ export class LoopbackPlatform implements Platform {
     this.hypervisor.unmapPirq(domid, pirq);
   }
 
+  signal(domid: number, pirq: number): boolean {
+    return this.hypervisor.raisePirq(domid, pirq);
+  }
+
   claimPirq(domid: number, pirq: number): void {
     this.hypervisor.claimPirq(domid, pirq);
   }

@@ -86,6 +86,11 @@ export interface Platform {
    */
   mapMsi(domid: number, sbdf: Sbdf, entry: number, tableBase: bigint): number;
   unmapPirq(domid: number, pirq: number): void;
+  /**
+   * Signals a vector in the place of hardware, where that is simulated: whether the guest was listening. Always false where
+   * functions signal by themselves.
+   */
+  signal(domid: number, pirq: number): boolean;
   /** Takes note of a pirq that an earlier process mapped, and that the guest still has. */
   claimPirq(domid: number, pirq: number): void;
   /** Forgets whatever a domain still holds; it is gone, or has no functions any more. */

@@ -137,7 +137,7 @@ function startTransaction({ session, transactionId }: Call): Uint8Array {
 }
 
 function endTransaction({ session, transactionId, payload }: Call): void {
-  const how = onlyOrNothing(payload);
+  const how = oneString(payload);
   if (how !== 'T' && how !== 'F') refuse('EINVAL');
   session.endTransaction(transactionId, how === 'T');
 }
@@ -177,16 +177,20 @@ function nodePath({ session }: Call, given: string): string {
   return isNodePath(path) ? path : refuse('EINVAL');
 }
 
-/** A request that carries exactly a path; C xenstored answers ENOENT when it carries something else. */
-const onlyPath = (call: Call): string => nodePath(call, onlyOrNothing(call.payload) ?? refuse('ENOENT'));
+/**
+ * A request that carries exactly a path. C xenstored answers a malformed one with whatever its last failure was (and dies
+ * when that was none): these two are what it usually comes to.
+ */
+const onlyPath = (call: Call): string =>
+  nodePath(call, oneString(call.payload) ?? refuse(call.payload.length === 0 ? 'EINVAL' : 'ENOENT'));
 
-/** The one string that makes up the payload, also when it is not there at all; undefined when there is more or no NUL. */
-function onlyOrNothing(payload: Uint8Array): string | undefined {
+/** The one string that makes up the payload; undefined when it is something else. */
+function oneString(payload: Uint8Array): string | undefined {
   const end = payload.indexOf(0);
-  return end === payload.length - 1 ? decodeText(payload.subarray(0, Math.max(end, 0))) : undefined;
+  return end >= 0 && end === payload.length - 1 ? decodeText(payload.subarray(0, end)) : undefined;
 }
 
-const only = (payload: Uint8Array): string => onlyOrNothing(payload) ?? refuse('EINVAL');
+const only = (payload: Uint8Array): string => oneString(payload) ?? refuse('EINVAL');
 
 function pair(payload: Uint8Array): [string, string] {
   const [first, second, ...rest] = decodeStrings(payload);

@@ -1,0 +1,77 @@
+import { PciBackend, PcibackError, type TopologyKind } from '../index.ts';
+import { defineCommand, loopbackOption } from './command.ts';
+import { controlSocketPath, findTarget } from './target.ts';
+
+export const serve = defineCommand({
+  operands: '',
+  arity: [0, 0],
+  description: [
+    'Serves guests until it is told to stop, and prints what happens as NDJSON. "backend.ready" is printed when guests that',
+    'were running are served again and what --hide names is hidden. SIGTERM closes all guests and gives their functions back; a',
+    'daemon that is killed leaves them running, and the next one goes on where it was.',
+    '',
+    'With --loopback DIR a directory takes the place of Xen. Its xenstored is started when none answers there.',
+  ].join('\n'),
+  examples: [
+    { line: "pciback serve --loopback /tmp/host --hide '(00:03.0)(00:04.0)'", does: 'a host in a directory' },
+    {
+      line: 'pciback serve --loopback /tmp/host --sysfs ./captured',
+      does: 'with the functions of another machine',
+    },
+  ],
+  options: {
+    ...loopbackOption,
+    sysfs: { type: 'string', value: 'DIR', help: 'take the functions from a captured sysfs tree' },
+    hide: { type: 'string', value: 'LIST', help: 'hide these first, e.g. (03:00.0)(04:00.*)' },
+    topology: {
+      type: 'string',
+      value: 'KIND',
+      help: 'how guests see their functions: on a virtual bus (vpci, the default) or where they are (passthrough)',
+    },
+    workers: {
+      type: 'string',
+      value: 'N',
+      help: 'threads that serve guests; default: one a processor, at most 4',
+    },
+    'state-dir': { type: 'string', value: 'DIR', help: 'where to keep what a successor takes over' },
+    xen: { type: 'boolean', help: 'serve the guests of the Xen host that this is' },
+  },
+  async run({ options }, { output, signal }) {
+    const target = findTarget(options.xen ? undefined : options.loopback);
+    const backend = new PciBackend({
+      platform: target,
+      controlSocket: controlSocketPath(target),
+      ...(options.sysfs && { sysfs: options.sysfs }),
+      ...(options.hide && { hide: options.hide }),
+      ...(options['state-dir'] && { stateDirectory: options['state-dir'] }),
+      ...(options.topology && { topology: topologyOf(options.topology) }),
+      ...(options.workers && { workers: workersOf(options.workers) }),
+    });
+    const ended = new Promise<void>((resolve) => {
+      backend.events$.subscribe({ next: (event) => output.printEvent(event), complete: resolve });
+    });
+    const stop = (): void => void backend.stop();
+    signal.addEventListener('abort', stop, { once: true });
+    await backend.start();
+    await ended;
+  },
+});
+
+function topologyOf(text: string): TopologyKind {
+  if (text === 'vpci' || text === 'passthrough') return text;
+  throw new PcibackError(
+    'USAGE',
+    `'${text}' is no topology`,
+    'write --topology vpci or --topology passthrough',
+  );
+}
+
+function workersOf(text: string): number {
+  const workers = Number(text);
+  if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return workers;
+  throw new PcibackError(
+    'USAGE',
+    `'${text}' is no number of workers`,
+    'write --workers with a number from 1 to 64',
+  );
+}
