@@ -24,6 +24,7 @@ export const reasons = {
   'TIMED-OUT': { exitCode: 1, meaning: 'the other side did not answer in time' },
   'XENSTORE-REFUSED': { exitCode: 1, meaning: 'xenstored turned a request down' },
   'REFUSED-BY-GUEST': { exitCode: 1, meaning: 'the front-end turned the request down' },
+  'BACKEND-FAILED': { exitCode: 1, meaning: 'the back-end could not do what the toolstack asked for' },
   'NO-DAEMON': { exitCode: 1, meaning: 'no pciback daemon serves this directory' },
   'DAEMON-RUNNING': { exitCode: 1, meaning: 'a pciback daemon serves this directory already' },
   'CONFORMANCE-FAILED': { exitCode: 1, meaning: 'at least one step of the vectors came out differently' },

@@ -2,3 +2,4 @@
 export { type CallOptions, ControlClient } from './control-client.ts';
 export { type ControlMethods, ControlServer } from './control-server.ts';
 export { type BackendEvent, type EventType, failureDetails, makeEvent } from './events.ts';
+export { type FunctionReport, type InventoryReport, reportInventory } from './inventory-report.ts';

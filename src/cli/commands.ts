@@ -1,0 +1,53 @@
+import type { Command } from './command.ts';
+
+export interface CommandEntry {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** Loads the command; `pciback --help` needs none of them. */
+  load(): Promise<Command>;
+}
+
+/** The commands there are, in the order in which somebody meets them. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: 'demo',
+    summary: 'show all of it on this machine, without Xen and without root',
+    load: async () => (await import('./demo.ts')).demo,
+  },
+  {
+    name: 'serve',
+    summary: 'run the back-end daemon',
+    load: async () => (await import('./serve.ts')).serve,
+  },
+  {
+    name: 'list',
+    summary: 'list the PCI functions of this host, and who has them',
+    load: async () => (await import('./list.ts')).list,
+  },
+  {
+    name: 'attach',
+    summary: 'give functions to a guest',
+    load: async () => (await import('./attach.ts')).attach,
+  },
+  {
+    name: 'detach',
+    summary: 'take functions back from a guest',
+    load: async () => (await import('./detach.ts')).detach,
+  },
+  {
+    name: 'status',
+    summary: 'show guests, functions and counters of the running daemon',
+    load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'conform',
+    summary: 'run configuration-space vectors against the filter',
+    load: async () => (await import('./conform.ts')).conform,
+  },
+  {
+    name: 'xenstored',
+    summary: 'run the embedded xenstored of a loopback hypervisor',
+    load: async () => (await import('./xenstored.ts')).xenstored,
+  },
+];

@@ -1,0 +1,54 @@
+/** The PCI functions that a command is about. */
+import { type BackendStatus, hostInventory, type InventoryOptions } from '../index.ts';
+import { type ControlClient, type InventoryReport, reportInventory } from '../monitor/index.ts';
+import { type HostFunctions, parseSbdf, PcibackError, type Sbdf } from '../toolstack/index.ts';
+
+/** Those that the running daemon has; without one, those that this host shows. */
+export async function askInventory(
+  daemon: ControlClient | undefined,
+  options: InventoryOptions = {},
+): Promise<InventoryReport> {
+  return daemon ? daemon.call<InventoryReport>('inventory') : reportInventory(hostInventory(options));
+}
+
+/** The functions of an inventory, for specifications to be resolved against. */
+export function hostFunctions(
+  { functions }: InventoryReport,
+  names: ReadonlyMap<string, Sbdf>,
+): HostFunctions {
+  const buses = new Map(
+    functions.map(({ sbdf, secondaryBus }) => [parseSbdf(sbdf), secondaryBus ?? undefined]),
+  );
+  return {
+    functions: [...buses.keys()].filter((sbdf) => sbdf !== undefined),
+    secondaryBus: (bridge) => buses.get(bridge),
+    named: (name) => names.get(name),
+  };
+}
+
+/** Throws unless the daemon can give the function away now: NOT-HIDDEN, QUARANTINED or FUNCTION-IN-USE. */
+export function requireFree({ functions, guests }: BackendStatus, sbdf: string): void {
+  const found = functions.find((each) => each.sbdf === sbdf);
+  if (!found) {
+    throw new PcibackError(
+      'NOT-HIDDEN',
+      `${sbdf} has not been taken from its host driver`,
+      `start the daemon with it: pciback serve --hide '(${sbdf})'`,
+    );
+  }
+  const { owner, state, reason } = found;
+  if (owner !== null) {
+    const name = guests.find(({ domid }) => domid === owner)?.name;
+    throw new PcibackError(
+      'FUNCTION-IN-USE',
+      `${sbdf} belongs to domain ${owner}${name ? ` (${name})` : ''}`,
+      `take it back first: pciback detach ${owner} ${sbdf}`,
+    );
+  }
+  if (state === 'hidden') return;
+  throw new PcibackError(
+    'QUARANTINED',
+    `${sbdf} is ${state}${reason === null ? '' : `: ${reason}`}`,
+    "it cannot be given to a guest before a reset has succeeded; see the daemon's events",
+  );
+}

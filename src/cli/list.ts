@@ -1,0 +1,124 @@
+import { type BackendStatus, className, describe, loadNames } from '../index.ts';
+import type { ControlClient, FunctionReport } from '../monitor/index.ts';
+import { PcibackError } from '../toolstack/index.ts';
+import { defineCommand, loopbackOption } from './command.ts';
+import { warn } from './failure.ts';
+import { askInventory } from './inventory.ts';
+import type { Output } from './output.ts';
+import { type Cell, formatTable } from './table.ts';
+import { connectDaemon, findTarget } from './target.ts';
+
+/** A function of the host, and what the daemon does with it. */
+interface ListedFunction {
+  readonly sbdf: string;
+  readonly vendor: string;
+  readonly device: string;
+  readonly classCode: string;
+  readonly className: string;
+  /** Vendor and device by name, as far as they are known. */
+  readonly name: string;
+  readonly driver: string | null;
+  /** `host` while nobody has taken it, else `hidden` and what else the daemon calls it. */
+  readonly state: string;
+  /** The domain that has it. */
+  readonly owner: number | null;
+  /** Why it is quarantined. */
+  readonly reason: string | null;
+  readonly resetMethods: readonly string[];
+  readonly origin: FunctionReport['origin'];
+}
+
+/** Without a daemon there is still what the host shows. */
+async function connectIfRunning(loopback: string | undefined): Promise<ControlClient | undefined> {
+  try {
+    return await connectDaemon(findTarget(loopback));
+  } catch (error) {
+    const isAbsent =
+      error instanceof PcibackError && (error.reason === 'NO-DAEMON' || error.reason === 'NO-XEN');
+    if (isAbsent) return undefined;
+    throw error;
+  }
+}
+
+const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+
+function merge(
+  functions: readonly FunctionReport[],
+  status: BackendStatus | undefined,
+): readonly ListedFunction[] {
+  const names = loadNames(functions);
+  const known = new Map(status?.functions.map((each) => [each.sbdf, each]));
+  return functions.map((report) => {
+    const { sbdf, vendor, device, classCode, driver, resetMethods, origin } = report;
+    const { state = 'host', owner = null, reason = null } = known.get(sbdf) ?? {};
+    return {
+      sbdf,
+      vendor: hex(vendor, 4),
+      device: hex(device, 4),
+      classCode: hex(classCode, 6),
+      className: className(classCode),
+      name: describe(report, names),
+      driver,
+      state,
+      owner,
+      reason,
+      resetMethods,
+      origin,
+    };
+  });
+}
+
+function stateCell({ state, owner }: ListedFunction, output: Output): Cell {
+  if (owner !== null) {
+    const text = `domain ${owner}`;
+    return { text, styled: output.style('cyan', text) };
+  }
+  if (state === 'host') return '-';
+  return { text: state, styled: output.style(state === 'quarantined' ? 'red' : 'green', state) };
+}
+
+export const list = defineCommand({
+  operands: '',
+  arity: [0, 0],
+  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has, quarantined for one whose reset failed.
+
+With a running daemon the functions are those that it serves, otherwise those under /sys/bus/pci.`,
+  examples: [
+    { line: 'pciback list', does: 'find the address of a device' },
+    {
+      line: `pciback list --json | jq '.[] | select(.classCode | startswith("02"))'`,
+      does: 'network cards, for a program',
+    },
+  ],
+  options: {
+    ...loopbackOption,
+    sysfs: { type: 'string', value: 'DIR', help: 'list a captured sysfs tree instead of this host' },
+  },
+  async run({ options }, { output, signal }) {
+    const daemon = options.sysfs === undefined ? await connectIfRunning(options.loopback) : undefined;
+    try {
+      const status = await daemon?.call<BackendStatus>('status', {}, { signal });
+      const inventory = await askInventory(daemon, { sysfs: options.sysfs });
+      for (const warning of inventory.warnings) warn(warning);
+      const functions = merge(inventory.functions, status);
+      if (options.json) return output.printJson(functions);
+      if (functions.some(({ origin }) => origin === 'capture')) {
+        output.print('This host shows no PCI devices; these are captured ones that come with pciback.\n');
+      }
+      const rows = functions.map((each) => [
+        each.sbdf,
+        `${each.vendor}:${each.device}`,
+        each.className,
+        each.driver ?? '-',
+        stateCell(each, output),
+        each.resetMethods.join(',') || '-',
+        each.name,
+      ]);
+      output.print(
+        formatTable(['FUNCTION', 'ID', 'CLASS', 'DRIVER', 'STATE', 'RESET', 'NAME'], rows, output.width),
+      );
+    } finally {
+      daemon?.close();
+    }
+  },
+});

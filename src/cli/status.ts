@@ -1,0 +1,64 @@
+import type { BackendStatus, ExportedStatus, GuestStatus } from '../index.ts';
+import { defineCommand, loopbackOption } from './command.ts';
+import type { Output } from './output.ts';
+import { connectDaemon, findTarget } from './target.ts';
+import { formatTable } from './table.ts';
+
+/** Asks the running daemon. Throws NO-DAEMON. */
+export async function askStatus(
+  target: Parameters<typeof connectDaemon>[0],
+  signal: AbortSignal,
+): Promise<BackendStatus> {
+  const daemon = await connectDaemon(target);
+  try {
+    return await daemon.call<BackendStatus>('status', {}, { signal });
+  } finally {
+    daemon.close();
+  }
+}
+
+function showGuest({ domid, name, backendState, frontendState, functions, waitingFor }: GuestStatus): string {
+  const head = `domain ${domid}${name ? ` (${name})` : ''}: back-end ${backendState}, front-end ${frontendState}`;
+  const row = ({ sbdf, vdev, state, requests, denied }: ExportedStatus): string[] => [
+    sbdf,
+    vdev ?? '-',
+    state,
+    String(requests),
+    String(denied),
+  ];
+  const table = formatTable(['FUNCTION', 'IN THE GUEST', 'STATE', 'REQUESTS', 'DENIED'], functions.map(row));
+  return [head, ...(waitingFor ? [`  waiting for ${waitingFor}`] : []), table.replace(/^/gm, '  ')].join(
+    '\n',
+  );
+}
+
+function show(status: BackendStatus, output: Output): void {
+  const { pid, directory, topology, state, guests, functions } = status;
+  output.print(`pciback daemon ${pid}, ${state}, serves ${directory}, topology ${topology}`);
+  for (const guest of guests) output.print(`\n${showGuest(guest)}`);
+  const free = functions.filter(({ owner }) => owner === null);
+  if (guests.length === 0) output.print('\nno guests; give one a function: pciback attach DOMID SPEC');
+  if (free.length === 0) return;
+  const rows = free.map(({ sbdf, state: its, reason }) => [
+    sbdf,
+    its === 'quarantined' ? { text: its, styled: output.style('red', its) } : its,
+    reason ?? '',
+  ]);
+  output.print(`\n${formatTable(['FUNCTION', 'STATE', 'REASON'], rows, output.width)}`);
+}
+
+export const status = defineCommand({
+  operands: '',
+  arity: [0, 0],
+  description: `Asks the running daemon which guests it serves, how far each has got with connecting and who it is waiting for, which functions each has and at which address, how many requests were answered and how many writes denied; then the functions that are hidden and free.`,
+  examples: [
+    { line: 'pciback status', does: 'who has what' },
+    { line: 'pciback status --json | jq .guests', does: 'the same for a program' },
+  ],
+  options: loopbackOption,
+  async run({ options }, { output, signal }) {
+    const answer = await askStatus(findTarget(options.loopback), signal);
+    if (options.json) output.printJson(answer);
+    else show(answer, output);
+  },
+});
