@@ -1,12 +1,14 @@
 /** What other processes can ask of a running daemon, over its control socket. */
 import { type Sbdf, parseSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import type { ControlMethods } from '../monitor/index.ts';
+import type { Inventory } from '../host/index.ts';
+import { type ControlMethods, reportInventory } from '../monitor/index.ts';
 import type { ResetOutcome } from '../../machines/function.ts';
 import type { BackendStatus } from './status.ts';
 
 /** The part of the back-end that is offered. */
 export interface Operations {
+  readonly inventory: Inventory;
   status(): BackendStatus;
   hide(sbdf: Sbdf): Promise<void>;
   unhide(sbdf: Sbdf): Promise<void>;
@@ -15,6 +17,7 @@ export interface Operations {
 
 export const daemonMethods = (backend: Operations): ControlMethods => ({
   status: () => backend.status(),
+  inventory: () => reportInventory(backend.inventory),
   hide: async ({ function: sbdf }) => backend.hide(addressOf(sbdf)),
   unhide: async ({ function: sbdf }) => backend.unhide(addressOf(sbdf)),
   reset: async ({ function: sbdf }) => backend.reset(addressOf(sbdf)),
