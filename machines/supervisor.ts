@@ -28,6 +28,8 @@ const supervisor = setup({
     hide: step('hide'),
     /** Closes every guest, gives every function back, lets go of the directory. */
     drain: step('drain'),
+    /** Lets go of everything as it is: guests that were running wait for a daemon that can serve them. */
+    abandon: step('abandon'),
   },
   actions: {
     fault: assign((_, { error }: { error: unknown }) => ({ failure: failureOf(error) })),
@@ -36,7 +38,7 @@ const supervisor = setup({
 
 type Step = 'open' | 'adopt' | 'hide';
 
-/** A step of coming up. Whatever it had done by then is undone by draining, also when it fails or a stop comes in between. */
+/** A step of coming up. A stop in between is an orderly one; a failure leaves the guests of a predecessor as they are. */
 const during = (src: Step, next: string) =>
   supervisor.createStateConfig({
     invoke: {
@@ -65,8 +67,8 @@ export const supervisorMachine = supervisor.createMachine({
       on: { xenstoreBack: 'ready', stop: 'draining' },
     },
     failing: {
-      description: 'The daemon could not come up and cleans up after itself.',
-      invoke: { src: 'drain', onDone: 'failed', onError: 'failed' },
+      description: 'The daemon could not come up.',
+      invoke: { src: 'abandon', onDone: 'failed', onError: 'failed' },
     },
     draining: {
       description: 'Guests are being closed and functions given back.',

@@ -2,7 +2,6 @@
  * The back-end as a whole, to be embedded by a dom0 supervisor: it watches xenstore for guests, gives each a session and a
  * worker, and tells what happens as a stream of events.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Piscina } from 'piscina';
@@ -12,12 +11,13 @@ import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { GuestTask } from '../workers/messages.ts';
 import { type Sbdf, formatSbdf } from './address.ts';
+import { discardPorts, makeDirectory, prepareLoopback, takeLock } from './backend/directories.ts';
 import { GuestSession, type SessionHost, readGuestView } from './backend/guest-session.ts';
 import { daemonMethods } from './backend/methods.ts';
 import type { PciBackendOptions } from './backend/options.ts';
 import { makePool } from './backend/pool.ts';
 import { Registry } from './backend/registry.ts';
-import { FileStore } from './backend/store.ts';
+import type { FileStore } from './backend/store.ts';
 import { resetUnowned } from './backend/reset-unowned.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
@@ -29,7 +29,6 @@ import {
   type Inventory,
   type Platform,
   hostInventory,
-  lockFile,
   openPlatform,
 } from './host/index.ts';
 import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './monitor/index.ts';
@@ -58,6 +57,7 @@ export class PciBackend {
   readonly #subscriptions: Subscription[] = [];
   readonly #running: Running = {};
   #inventory: Inventory = { functions: [], warnings: [] };
+  #startedXenstored = false;
   #failure: unknown;
 
   /** Nothing happens before `start`, so that no event is missed. */
@@ -82,6 +82,7 @@ export class PciBackend {
           adopt: step(() => this.#adopt()),
           hide: step(() => this.#hideListed()),
           drain: step(() => this.#drain()),
+          abandon: step(() => this.#abandon()),
         },
       }),
     );
@@ -219,6 +220,7 @@ export class PciBackend {
     );
     running.ports = discardPorts(running.platform, stateDirectory);
     if (where.kind === 'loopback' && (await ensureXenstored(where.directory))) {
+      this.#startedXenstored = true;
       this.#emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
     }
     running.xenstore = await XenstoreClient.connect(
@@ -349,17 +351,36 @@ export class PciBackend {
   // --- going down ---------------------------------------------------------------------------------------------------
 
   async #drain(): Promise<void> {
-    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#unfollow();
     await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
-    const { pool, xenstore, platform, lock, control } = this.#running;
-    control?.close();
-    await pool?.destroy();
-    xenstore?.close();
+    const { xenstore } = this.#running;
+    await this.#letGo();
     if (xenstore && this.#options.platform.kind === 'loopback') {
       await endXenstored(this.#options.platform.directory);
     }
+    this.#running.lock?.unlock();
+  }
+
+  async #abandon(): Promise<void> {
+    this.#unfollow();
+    for (const session of this.#sessions.values()) session.abandon();
+    await this.#letGo();
+    if (this.#startedXenstored && this.#options.platform.kind === 'loopback') {
+      await endXenstored(this.#options.platform.directory);
+    }
+    this.#running.lock?.unlock();
+  }
+
+  #unfollow(): void {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+  }
+
+  async #letGo(): Promise<void> {
+    const { pool, xenstore, platform, control } = this.#running;
+    control?.close();
+    await pool?.destroy();
+    xenstore?.close();
     platform?.close();
-    lock?.unlock();
   }
 
   // --- small things -------------------------------------------------------------------------------------------------
@@ -385,46 +406,4 @@ export class PciBackend {
   #emit(event: BackendEvent): void {
     this.#events.next(event);
   }
-}
-
-/** Lays out an empty hypervisor in the directory; domain 0 is always there. */
-function prepareLoopback(directory: string): void {
-  for (const part of ['dom', 'gnt', 'evt/0', 'xenstored', 'state']) makeDirectory(join(directory, part));
-  const self = join(directory, 'dom', '0');
-  writeFileSync(`${self}.new`, 'running');
-  renameSync(`${self}.new`, self);
-}
-
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (error) {
-    throw new PcibackError(
-      'BAD-DIRECTORY',
-      `${directory} cannot be made: ${(error as Error).message}`,
-      'name a directory that can be written',
-      { cause: error },
-    );
-  }
-}
-
-/** Held until the end of the process, however it ends: two back-ends on the same guests would answer each request twice. */
-function takeLock(file: string, directory: string): FileLock {
-  const lock = lockFile(file);
-  if (lock) return lock;
-  throw new PcibackError(
-    'DAEMON-RUNNING',
-    `a pciback daemon serves ${directory} already`,
-    'use that one (pciback status), or stop it first',
-  );
-}
-
-/** Opens the list of event channels that are bound, and closes those of a predecessor that was killed. */
-function discardPorts(platform: Platform, stateDirectory: string): FileStore<number> {
-  const ports = new FileStore(join(stateDirectory, 'port'), (value) => typeof value === 'number');
-  for (const [domid, port] of ports.load((key) => ports.delete(key))) {
-    platform.discardPort(port);
-    ports.delete(domid);
-  }
-  return ports;
 }

@@ -15,15 +15,9 @@ import {
 import type { GuestTask } from '../../workers/messages.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
+import type { PlatformOptions } from '../host/platform.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
-import {
-  type BridgeMap,
-  type Candidate,
-  type Topology,
-  type TopologyKind,
-  makeTopology,
-} from '../topology/index.ts';
+import type { BridgeMap, TopologyKind } from '../topology/index.ts';
 import {
   type DeviceEntry,
   type GuestView,
@@ -38,9 +32,11 @@ import {
 } from '../xenbus/index.ts';
 import { ConnectionLost, type XenstoreClient, reconcile } from '../xenstore/index.ts';
 import { errnoOf } from './errno.ts';
+import { GuestFunctions } from './guest-functions.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
-import { type Registry, contextOf } from './registry.ts';
+import type { Registry } from './registry.ts';
 import type { FileStore } from './store.ts';
+import { eventsOf } from './worker-events.ts';
 import { XenbusWriter } from './xenbus-writer.ts';
 
 /** What a session shares with the daemon it belongs to. */
@@ -78,11 +74,9 @@ export class GuestSession {
   readonly #host: SessionHost;
   readonly #actor: Actor<typeof guestMachine>;
   readonly #writer: XenbusWriter;
-  readonly #topology: Topology;
+  readonly #functions: GuestFunctions;
   readonly #doorbell = new Subject<void>();
   readonly #subscription: Subscription;
-  /** Functions that the present worker has in hand. */
-  readonly #inHand = new Set<Sbdf>();
   #worker: GuestWorker | undefined;
   #adoptions = 0;
 
@@ -90,7 +84,7 @@ export class GuestSession {
     this.#host = host;
     this.domid = domid;
     this.#writer = new XenbusWriter(host.xenstore, domid);
-    this.#topology = makeTopology(host.topology, host.bridges());
+    this.#functions = new GuestFunctions(host, domid, () => this.#theWorker());
     this.#actor = createActor(this.#machine(), { input: { domid, view: first } });
     this.released = this.#run();
     this.#subscription = reconcile(
@@ -111,6 +105,13 @@ export class GuestSession {
   async stop(): Promise<void> {
     this.#actor.send({ type: 'stop' });
     await this.released;
+  }
+
+  /** Lets go of the guest as it is; a successor takes it over. */
+  abandon(): void {
+    this.#subscription.unsubscribe();
+    this.#actor.stop();
+    this.#worker = undefined;
   }
 
   /** Ends the guest's worker thread; see `PciBackend.killWorker`. */
@@ -134,7 +135,7 @@ export class GuestSession {
   get exported(): readonly { readonly sbdf: Sbdf; readonly guestAddress: Sbdf | undefined }[] {
     return this.#actor
       .getSnapshot()
-      .context.exported.map((sbdf) => ({ sbdf, guestAddress: this.#topology.guestAddressOf(sbdf) }));
+      .context.exported.map((sbdf) => ({ sbdf, guestAddress: this.#functions.guestAddressOf(sbdf) }));
   }
 
   #machine(): typeof guestMachine {
@@ -207,14 +208,7 @@ export class GuestSession {
   }
 
   async #settled(): Promise<Settled> {
-    return { view: await this.#readView(), exported: this.#exportedNow() };
-  }
-
-  /** Functions that have an address on this guest's bus. */
-  #exportedNow(): readonly Sbdf[] {
-    return this.#host.registry
-      .ownedBy(this.domid)
-      .filter((sbdf) => this.#topology.guestAddressOf(sbdf) !== undefined);
+    return { view: await this.#readView(), exported: this.#functions.exported() };
   }
 
   /** Runs an effect again when xenstored went away in the middle of it: every effect may be repeated from its start. */
@@ -233,8 +227,7 @@ export class GuestSession {
 
   async #announce(): Promise<void> {
     // Functions that are somebody's of this id, but not on this bus, were left by a domain that had the id before.
-    const owned = this.#host.registry.ownedBy(this.domid);
-    await this.#takeBack(...owned.filter((sbdf) => this.#topology.guestAddressOf(sbdf) === undefined));
+    await this.#functions.giveBack(...this.#functions.leftovers());
     await this.#writer.advance([Initialising, Closing, Closed], InitWait);
   }
 
@@ -246,7 +239,7 @@ export class GuestSession {
       if (device.state === Closing) await this.#takeBackListed(device);
       else if (device.state !== Closed) await this.#export(device);
     }
-    await this.#writer.publishRoots(this.#topology.roots());
+    await this.#writer.publishRoots(this.#functions.roots());
     await this.#writer.advance([InitWait], Initialised);
   }
 
@@ -257,7 +250,7 @@ export class GuestSession {
       if (device.state === Closing) await this.#takeBackListed(device);
       else if (device.state === Initialising) await this.#exportOrReject(device);
     }
-    await this.#writer.publishRoots(this.#topology.roots());
+    await this.#writer.publishRoots(this.#functions.roots());
     await this.#writer.advance([Reconfiguring], Reconfigured);
   }
 
@@ -270,14 +263,7 @@ export class GuestSession {
         'see what the toolstack wrote there',
       );
     }
-    const entry = this.#host.registry.claim(sbdf, this.domid);
-    const guestAddress = this.#topology.place(candidate(entry.facts), device.requestedDevfn);
-    try {
-      await this.#takeInHand(sbdf, guestAddress, device.permissive);
-    } catch (error) {
-      this.#topology.remove(sbdf);
-      throw error;
-    }
+    const guestAddress = await this.#functions.take(sbdf, device.requestedDevfn, device.permissive);
     await this.#writer.exported(index, sbdf, guestAddress);
   }
 
@@ -294,8 +280,8 @@ export class GuestSession {
   }
 
   async #takeBackListed({ sbdf, index }: DeviceEntry): Promise<void> {
-    if (sbdf !== undefined && this.#topology.guestAddressOf(sbdf) !== undefined) {
-      await this.#takeBack(sbdf);
+    if (sbdf !== undefined && this.#functions.guestAddressOf(sbdf) !== undefined) {
+      await this.#functions.giveBack(sbdf);
       return;
     }
     const named = sbdf === undefined ? `dev-${index}` : formatSbdf(sbdf);
@@ -306,37 +292,6 @@ export class GuestSession {
         message: `${named} is to be detached from domain ${this.domid}, which does not have it`,
       }),
     );
-  }
-
-  async #takeBack(...sbdfs: readonly Sbdf[]): Promise<void> {
-    if (sbdfs.length === 0) return;
-    for (const sbdf of sbdfs) {
-      const { guestAddress } = contextOf(this.#host.registry.claim(sbdf, this.domid));
-      const present = this.#topology.guestAddressOf(sbdf) ?? guestAddress;
-      if (present !== null) await this.#takeInHand(sbdf, present, false);
-    }
-    await this.#theWorker().step({ do: 'release', sbdfs });
-    for (const sbdf of sbdfs) {
-      this.#inHand.delete(sbdf);
-      this.#topology.remove(sbdf);
-    }
-  }
-
-  /** Makes sure that the present worker has the function: newly bound, or as its stored machine says. */
-  async #takeInHand(sbdf: Sbdf, guestAddress: Sbdf, permissive: boolean): Promise<void> {
-    if (this.#inHand.has(sbdf)) return;
-    const { seized, snapshot } = this.#host.registry.claim(sbdf, this.domid);
-    await this.#theWorker().step({
-      do: 'bind',
-      assignment: {
-        sbdf,
-        guestAddress,
-        seized,
-        snapshot,
-        mode: { permissive, interruptControl: false, quirks: [] },
-      },
-    });
-    this.#inHand.add(sbdf);
   }
 
   // --- the ring -----------------------------------------------------------------------------------------------------
@@ -388,13 +343,9 @@ export class GuestSession {
     const view = await this.#readView();
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
     for (const sbdf of this.#host.registry.ownedBy(this.domid)) {
-      const entry = this.#host.registry.claim(sbdf, this.domid);
       const device = listed.get(sbdf);
-      const guestAddress = contextOf(entry).guestAddress ?? device?.vdev;
-      if (guestAddress === undefined || guestAddress === null) continue;
-      this.#topology.occupy(candidate(entry.facts), guestAddress);
-      await this.#takeInHand(sbdf, guestAddress, device?.permissive ?? false);
-      if (!device) await this.#takeBack(sbdf);
+      await this.#functions.restore(sbdf, device?.vdev, device?.permissive ?? false);
+      if (!device) await this.#functions.giveBack(sbdf);
     }
     const position = positions[view.state];
     if (position === 'connected' || position === 'reconfigured')
@@ -407,7 +358,7 @@ export class GuestSession {
 
   async #release(): Promise<void> {
     await this.#detachRing();
-    await this.#takeBack(...this.#host.registry.ownedBy(this.domid));
+    await this.#functions.giveBack(...this.#host.registry.ownedBy(this.domid));
     await this.#endWorker();
     await this.#writer.advance(
       [Initialising, InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
@@ -434,7 +385,7 @@ export class GuestSession {
     void worker.over.then((how) => {
       if (how === 'ended' || this.#worker !== worker) return;
       this.#worker = undefined;
-      this.#inHand.clear();
+      this.#functions.workerLost();
       this.#host.emit(makeEvent('worker.died', { domid: this.domid, reason: 'WORKER-DIED' }));
       this.#actor.send({ type: 'workerDied' });
     });
@@ -444,60 +395,16 @@ export class GuestSession {
   async #endWorker(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
-    this.#inHand.clear();
+    this.#functions.workerLost();
     await worker?.end();
   }
 
   #hear(report: Report): void {
-    const { emit, registry } = this.#host;
-    const { domid } = this;
-    switch (report.is) {
-      case 'function': {
-        registry.update(report.sbdf, report.snapshot);
-        const { sbdf, from, to, cause } = report;
-        const entry = registry.get(sbdf);
-        const failure = entry && contextOf(entry).failure;
-        emit(makeEvent('function.state', { sbdf, domid, from, to, cause, ...failure }));
-        return;
-      }
-      case 'reset': {
-        const { sbdf, milliseconds, byGuest, method } = report;
-        emit(
-          makeEvent('reset.completed', {
-            sbdf,
-            domid,
-            cause: method ?? 'none',
-            data: { milliseconds, byGuest },
-          }),
-        );
-        return;
-      }
-      case 'denied': {
-        const { sbdf, register, times } = report;
-        emit(
-          makeEvent('register.denied', {
-            sbdf,
-            domid,
-            cause: `0x${register.toString(16).padStart(3, '0')}`,
-            reason: 'WRITE-DENIED',
-            data: { times },
-          }),
-        );
-        return;
-      }
-      case 'bound':
-        this.#host.ports.put(String(domid), report.localPort);
-        return;
-      case 'abandoned':
-        emit(makeEvent('request.abandoned', { domid, data: { times: report.times } }));
-        return;
-      case 'storm':
-        emit(makeEvent('event.storm', { domid, reason: 'EVENT-STORM', data: { wakeups: report.times } }));
-        return;
-      case 'ringLost':
-        emit(makeEvent('warning', { domid, reason: 'PAGE-VANISHED', message: 'the shared page went away' }));
-        this.#actor.send({ type: 'ringLost' });
-    }
+    const { emit, registry, ports } = this.#host;
+    if (report.is === 'function') registry.update(report.sbdf, report.snapshot);
+    if (report.is === 'bound') ports.put(String(this.domid), report.localPort);
+    for (const event of eventsOf(report, this.domid, registry)) emit(event);
+    if (report.is === 'ringLost') this.#actor.send({ type: 'ringLost' });
   }
 }
 
@@ -522,7 +429,3 @@ const positions: Readonly<Record<XenbusState, Position>> = {
   [Closing]: 'closing',
   [Closed]: 'closed',
 };
-
-function candidate({ sbdf, classCode, physicalFunction }: FunctionFacts): Candidate {
-  return { sbdf, bridge: classCode >>> 16 === 0x06, virtualFunction: physicalFunction !== null };
-}

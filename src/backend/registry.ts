@@ -107,6 +107,13 @@ export class Registry {
     return entry;
   }
 
+  /** Ends a claim that has led to nothing, or is over: the function's machine knows of no owner. */
+  disclaim(sbdf: Sbdf, domid: number): void {
+    const entry = this.#entries.get(sbdf);
+    if (this.#owners.get(sbdf) !== domid) return;
+    if (!entry || contextOf(entry).owner === null) this.#owners.delete(sbdf);
+  }
+
   /** The function, if no guest has it, for as long as `work` lasts. Throws NOT-HIDDEN or FUNCTION-IN-USE. */
   async whileUnowned<T>(sbdf: Sbdf, work: (entry: Entry) => Promise<T>): Promise<T> {
     const entry = this.#expect(sbdf);

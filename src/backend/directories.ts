@@ -1,0 +1,48 @@
+/** What the back-end keeps in the file system. */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PcibackError } from '../errors.ts';
+import { type FileLock, type Platform, lockFile } from '../host/index.ts';
+import { FileStore } from './store.ts';
+
+/** Lays out an empty hypervisor in the directory; domain 0 is always there. */
+export function prepareLoopback(directory: string): void {
+  for (const part of ['dom', 'gnt', 'evt/0', 'xenstored', 'state']) makeDirectory(join(directory, part));
+  const self = join(directory, 'dom', '0');
+  writeFileSync(`${self}.new`, 'running');
+  renameSync(`${self}.new`, self);
+}
+
+export function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (error) {
+    throw new PcibackError(
+      'BAD-DIRECTORY',
+      `${directory} cannot be made: ${(error as Error).message}`,
+      'name a directory that can be written',
+      { cause: error },
+    );
+  }
+}
+
+/** Held until the end of the process, however it ends: two back-ends on the same guests would answer each request twice. */
+export function takeLock(file: string, directory: string): FileLock {
+  const lock = lockFile(file);
+  if (lock) return lock;
+  throw new PcibackError(
+    'DAEMON-RUNNING',
+    `a pciback daemon serves ${directory} already`,
+    'use that one (pciback status), or stop it first',
+  );
+}
+
+/** Opens the list of event channels that are bound, and closes those of a predecessor that was killed. */
+export function discardPorts(platform: Platform, stateDirectory: string): FileStore<number> {
+  const ports = new FileStore(join(stateDirectory, 'port'), (value) => typeof value === 'number');
+  for (const [domid, port] of ports.load((key) => ports.delete(key))) {
+    platform.discardPort(port);
+    ports.delete(domid);
+  }
+  return ports;
+}

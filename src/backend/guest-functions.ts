@@ -1,0 +1,115 @@
+/** The functions of one guest: where they stand on its bus, and which of them its present worker has in hand. */
+import type { Sbdf } from '../address.ts';
+import { type FunctionFacts, isBridge } from '../host/index.ts';
+import {
+  type BridgeMap,
+  type Candidate,
+  type Root,
+  type Topology,
+  type TopologyKind,
+  makeTopology,
+} from '../topology/index.ts';
+import type { GuestWorker } from './guest-worker.ts';
+import { type Registry, contextOf } from './registry.ts';
+
+export interface FunctionsHost {
+  readonly registry: Registry;
+  readonly topology: TopologyKind;
+  readonly bridges: () => BridgeMap;
+}
+
+export class GuestFunctions {
+  readonly #registry: Registry;
+  readonly #domid: number;
+  readonly #topology: Topology;
+  readonly #worker: () => GuestWorker;
+  readonly #inHand = new Set<Sbdf>();
+
+  /** `worker` gives the guest's present worker, and starts one when there is none. */
+  constructor({ registry, topology, bridges }: FunctionsHost, domid: number, worker: () => GuestWorker) {
+    this.#registry = registry;
+    this.#domid = domid;
+    this.#topology = makeTopology(topology, bridges());
+    this.#worker = worker;
+  }
+
+  /** Those that have an address on the guest's bus. */
+  exported(): readonly Sbdf[] {
+    return this.#registry
+      .ownedBy(this.#domid)
+      .filter((sbdf) => this.#topology.guestAddressOf(sbdf) !== undefined);
+  }
+
+  /** Those that belong to this domain id without being on this bus: a domain that had the id before left them. */
+  leftovers(): readonly Sbdf[] {
+    return this.#registry
+      .ownedBy(this.#domid)
+      .filter((sbdf) => this.#topology.guestAddressOf(sbdf) === undefined);
+  }
+
+  guestAddressOf(sbdf: Sbdf): Sbdf | undefined {
+    return this.#topology.guestAddressOf(sbdf);
+  }
+
+  roots(): readonly Root[] {
+    return this.#topology.roots();
+  }
+
+  /** Makes a function this guest's and puts it on its bus. Rejects with what keeps it from that, and nothing is changed. */
+  async take(sbdf: Sbdf, requestedDevfn: number, permissive: boolean): Promise<Sbdf> {
+    const { facts } = this.#registry.claim(sbdf, this.#domid);
+    try {
+      const guestAddress = this.#topology.place(candidate(facts), requestedDevfn);
+      await this.#bind(sbdf, guestAddress, permissive);
+      return guestAddress;
+    } catch (error) {
+      if (!this.#inHand.has(sbdf)) this.#topology.remove(sbdf);
+      this.#registry.disclaim(sbdf, this.#domid);
+      throw error;
+    }
+  }
+
+  /** Takes over a function that an earlier back-end or worker had put on the bus. */
+  async restore(sbdf: Sbdf, vdev: Sbdf | undefined, permissive: boolean): Promise<void> {
+    const entry = this.#registry.claim(sbdf, this.#domid);
+    const guestAddress = contextOf(entry).guestAddress ?? vdev;
+    if (guestAddress === undefined || guestAddress === null) return;
+    this.#topology.occupy(candidate(entry.facts), guestAddress);
+    await this.#bind(sbdf, guestAddress, permissive);
+  }
+
+  /** Resets functions and makes them nobody's, all at once. */
+  async giveBack(...sbdfs: readonly Sbdf[]): Promise<void> {
+    if (sbdfs.length === 0) return;
+    for (const sbdf of sbdfs) {
+      const { guestAddress } = contextOf(this.#registry.claim(sbdf, this.#domid));
+      const present = this.#topology.guestAddressOf(sbdf) ?? guestAddress;
+      if (present !== null) await this.#bind(sbdf, present, false);
+    }
+    await this.#worker().step({ do: 'release', sbdfs });
+    for (const sbdf of sbdfs) {
+      this.#inHand.delete(sbdf);
+      this.#topology.remove(sbdf);
+      this.#registry.disclaim(sbdf, this.#domid);
+    }
+  }
+
+  workerLost(): void {
+    this.#inHand.clear();
+  }
+
+  /** Makes sure that the present worker has the function: newly bound, or as its stored machine says. */
+  async #bind(sbdf: Sbdf, guestAddress: Sbdf, permissive: boolean): Promise<void> {
+    if (this.#inHand.has(sbdf)) return;
+    const { seized, snapshot } = this.#registry.claim(sbdf, this.#domid);
+    const mode = { permissive, interruptControl: false, quirks: [] };
+    await this.#worker().step({ do: 'bind', assignment: { sbdf, guestAddress, seized, snapshot, mode } });
+    this.#inHand.add(sbdf);
+  }
+}
+
+const candidate = (facts: FunctionFacts): Candidate => ({
+  sbdf: facts.sbdf,
+  bridge: isBridge(facts),
+  virtualFunction: facts.physicalFunction !== null,
+});
