@@ -36,6 +36,11 @@ export interface GuestStatus {
   readonly lost: number;
 }
 
+/** What became of an attempt on one function. */
+export interface HostileReport extends AttemptResult {
+  readonly address: string;
+}
+
 export interface PirqReport {
   readonly pirq: number;
   /** Interrupts since the vector was bound. */
@@ -68,7 +73,7 @@ export interface GuestCommands {
   /** Runs the catalogue, or the attempts named, and reports each as an event as well. */
   hostile: {
     take: { address?: string; only?: readonly string[] };
-    give: { readonly results: readonly AttemptResult[] };
+    give: { readonly results: readonly HostileReport[] };
   };
   load: { take: { seconds: number }; give: LoadReport };
   /** Ends a load before its time. */
@@ -92,7 +97,7 @@ export type GuestMessage =
   | { readonly type: 'removed'; readonly addresses: readonly string[] }
   | { readonly type: 'disconnected' }
   | { readonly type: 'panic' | 'fatal'; readonly message: string }
-  | { readonly type: 'attempt'; readonly address: string; readonly result: AttemptResult }
+  | ({ readonly type: 'attempt' } & HostileReport)
   | { readonly type: 'reply'; readonly id: number; readonly ok: true; readonly result: object }
   | { readonly type: 'reply'; readonly id: number; readonly ok: false; readonly error: string };
 

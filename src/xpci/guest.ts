@@ -159,9 +159,10 @@ export class Guest {
     const results = [];
     for (const fn of this.#chosen(address)) {
       for (const what of attempts) {
-        const result = await attempt(what, { bus: this.#bus, fn, page: this.#options.rawPage() });
+        const outcome = await attempt(what, { bus: this.#bus, fn, page: this.#options.rawPage() });
+        const result = { address: formatSbdf(fn.address), ...outcome };
         results.push(result);
-        this.#attempts.next({ type: 'attempt', address: formatSbdf(fn.address), result });
+        this.#attempts.next({ type: 'attempt', ...result });
       }
     }
     return { results };

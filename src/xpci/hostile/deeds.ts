@@ -38,7 +38,7 @@ export const interruptOrder: DeedAttempt = {
     const held = wrong.every((err) => err === WireError.operationFailed) && first === 0 && second === 0;
     return Promise.resolve({
       request,
-      answer: wrong.map(describeError).join(', '),
+      answer: [...new Set(wrong)].map(describeError).join(', '),
       verdict: held ? ('refused' as const) : ('breached' as const),
     });
   },

@@ -1,3 +1,4 @@
+import { formatSbdf, makeSbdf } from '../../address.ts';
 import { Command, WireError } from '../../ring/layout.ts';
 import type { RawAnswer, RawRequest } from '../requests.ts';
 
@@ -28,12 +29,19 @@ export const describeRead = (offset: number, size: number): string => `read ${he
 export const describeWrite = (offset: number, size: number, value: number): string =>
   `write ${hex(offset, 3)}/${size} = ${hex(value, 2 * size)}`;
 
+/** `0000:00:01.0` as far as the numbers are such an address, and else each of them. */
+function describeAddress({ domain = 0, bus = 0, devfn = 0 }: RawRequest): string {
+  const isAddress = domain >>> 16 === 0 && bus >>> 8 === 0 && devfn >>> 8 === 0;
+  if (isAddress) return formatSbdf(makeSbdf(domain, bus, devfn >>> 3, devfn & 7));
+  return `domain ${hex(domain >>> 0)} bus ${hex(bus >>> 0)} devfn ${hex(devfn >>> 0)}`;
+}
+
 export function describeRequest(request: RawRequest): string {
-  const { cmd, domain = 0, bus = 0, devfn = 0, offset = 0, size = 0, value = 0, entries = [] } = request;
-  const where = `at ${[hex(domain, 4), hex(bus, 2), hex(devfn, 2)].join(':')}`;
+  const { cmd, offset = 0, size = 0, value = 0, entries = [] } = request;
+  const where = `at ${describeAddress(request)}`;
   if (cmd === Command.confRead) return `${describeRead(offset, size)} ${where}`;
   if (cmd === Command.confWrite) return `${describeWrite(offset, size, value)} ${where}`;
-  const name = commandNames.get(cmd) ?? `command ${cmd}`;
+  const name = commandNames.get(cmd) ?? `command ${hex(cmd >>> 0)}`;
   if (cmd !== Command.enableMsix) return `${name} ${where}`;
   return `${name} n=${value} ${entries.length > 0 ? `entries ${entries.map((entry) => hex(entry)).join(' ')} ` : ''}${where}`;
 }

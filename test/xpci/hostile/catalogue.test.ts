@@ -138,13 +138,16 @@ test('a result says what was sent and what came back', async () => {
   };
   expect(await of('offset-negative')).toEqual({
     name: 'offset-negative',
-    request: 'read -0x4/4 at 0x0000:0x00:0x00',
+    request: 'read -0x4/4 at 0000:00:00.0',
     answer: 'invalid offset (-2)',
     verdict: 'refused',
   });
+  expect(await of('domain-all-ones')).toMatchObject({
+    request: 'read 0x000/4 at domain 0xffffffff bus 0x0 devfn 0x0',
+  });
   expect(await of('enable-rom')).toMatchObject({ request: 'write 0x030/4 = 0xd0000001' });
   expect(await of('msix-too-many')).toMatchObject({
-    request: 'enableMsix n=129 at 0x0000:0x00:0x00',
+    request: 'enableMsix n=129 at 0000:00:00.0',
     answer: 'operation failed (-5)',
   });
 });

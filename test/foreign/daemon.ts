@@ -1,0 +1,68 @@
+/** `pciback serve` as a process, on a directory of its own. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { writeCapturedTree } from './captured-tree.ts';
+
+const pciback = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+
+export class LoopbackHost implements AsyncDisposable {
+  readonly directory: string;
+  readonly #tree: string;
+  #daemon: ChildProcess | null = null;
+
+  static async make(): Promise<LoopbackHost> {
+    const base = await mkdtemp(join(tmpdir(), 'host-'));
+    const directory = join(base, 'xen');
+    await mkdir(directory);
+    writeCapturedTree(join(base, 'sysfs'));
+    return new LoopbackHost(directory, join(base, 'sysfs'));
+  }
+
+  private constructor(directory: string, tree: string) {
+    this.directory = directory;
+    this.#tree = tree;
+  }
+
+  /** Starts the daemon and waits until it is ready. */
+  async serve(hide: string): Promise<void> {
+    const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, '--hide', hide];
+    const daemon = spawn(process.execPath, [pciback, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#daemon = daemon;
+    await new Promise<void>((resolve, reject) => {
+      daemon.once('exit', (code, signal) => reject(new Error(`serve ended with ${signal ?? code}`)));
+      createInterface({ input: daemon.stdout }).on('line', (line) => {
+        if ((JSON.parse(line) as { type: string }).type === 'backend.ready') resolve();
+      });
+    });
+  }
+
+  /** Runs another command of pciback on the directory, and returns what it printed. */
+  async pciback(...words: readonly string[]): Promise<string> {
+    const [command = '', ...rest] = words;
+    const options = [pciback, command, '--loopback', this.directory, ...rest];
+    return (await promisify(execFile)(process.execPath, options)).stdout;
+  }
+
+  /** Ends the daemon; returns its exit code or the signal that ended it. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | NodeJS.Signals | null> {
+    const daemon = this.#daemon;
+    this.#daemon = null;
+    if (!daemon || daemon.exitCode !== null || daemon.signalCode !== null) return daemon?.exitCode ?? null;
+    const ended = once(daemon, 'exit');
+    daemon.kill(signal);
+    const [code, by] = (await ended) as [number | null, NodeJS.Signals | null];
+    return by ?? code;
+  }
+
+  /** The embedded xenstored ends by itself when the directory is gone. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await rm(join(this.directory, '..'), { recursive: true, force: true });
+  }
+}
