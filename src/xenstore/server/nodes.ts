@@ -15,17 +15,15 @@ export interface Caller {
  * the answer is EACCES whether or not it exists, unless the nearest node above grants them: names cannot be probed.
  */
 export function findNode(caller: Caller, path: string, need: number): StoreNode | undefined {
-  const node = caller.view.get(path);
-  if (node) {
-    if ((rightsOf(caller.domain, node.permissions) & need) !== need) refuse('EACCES');
-    return node;
-  }
+  const { domain, view } = caller;
+  const node = view.get(path);
+  if (node && (rightsOf(domain, node.permissions) & need) === need) return node;
   let above: StoreNode | undefined;
   for (let at = path; !above;) {
     at = parentOf(at);
-    above = caller.view.get(at);
+    above = view.get(at);
   }
-  if ((rightsOf(caller.domain, above.permissions) & need) === 0) refuse('EACCES');
+  if (node || (rightsOf(domain, above.permissions) & need) === 0) refuse('EACCES');
   return undefined;
 }
 
@@ -79,7 +77,7 @@ function createNode(caller: Caller, path: string, value: Uint8Array): void {
     top = parentOf(top);
     parent = view.get(top);
   }
-  if (!isPrivileged(domain) && view.owned(domain.domid) + missing.length > quotas.nodes) refuse('ENOSPC');
+  if (!isPrivileged(domain) && missing.length > view.room(domain.domid)) refuse('ENOSPC');
 
   const stamp = view.stamp();
   const permissions = inherited(domain, parent.permissions, stamp);
@@ -105,5 +103,7 @@ function inherited(domain: Domain, [owner, ...others]: AccessList, since: number
 }
 
 function checkSize(caller: Caller, node: StoreNode): void {
-  if (!isPrivileged(caller.domain) && sizeOf(node) >= quotas.nodeSize) refuse('ENOSPC');
+  if (isPrivileged(caller.domain) || sizeOf(node) < quotas.nodeSize) return;
+  caller.view.spoil();
+  refuse('ENOSPC');
 }

@@ -14,6 +14,7 @@ export interface Change {
   readonly path: string;
   readonly exact: boolean;
   readonly before: StoreNode | undefined;
+  readonly removed: boolean;
 }
 
 /**
@@ -26,6 +27,7 @@ export class Overlay implements View {
   readonly #limited: boolean;
   readonly #touched = new Map<string, Touched>();
   readonly #owned = new Map<number, number>();
+  #spoiled = false;
 
   /** `limited`: the domain is held to the quota of nodes that a transaction may look at. */
   constructor(tree: Tree, limited: boolean) {
@@ -45,8 +47,24 @@ export class Overlay implements View {
     touched.changed = true;
   }
 
-  owned(domid: number): number {
-    return this.#tree.owned(domid) + (this.#owned.get(domid) ?? 0);
+  /** C xenstored counts what a transaction makes only when it ends. */
+  room(domid: number): number {
+    return this.#tree.owned(domid) >= quotas.nodes ? 0 : Infinity;
+  }
+
+  spoil(): void {
+    this.#spoiled = true;
+  }
+
+  /** A change was refused for its size. The transaction can no longer be committed, whatever follows. */
+  get spoiled(): boolean {
+    return this.#spoiled;
+  }
+
+  /** Whether committing would leave a domain, whose nodes this changes, at or above the quota. */
+  exceedsQuota(domid: number): boolean {
+    const change = this.#owned.get(domid);
+    return change !== undefined && this.#tree.owned(domid) + change >= quotas.nodes;
   }
 
   stamp(): number {
@@ -69,7 +87,7 @@ export class Overlay implements View {
     const changes: Change[] = [];
     for (const [path, { seen, now, changed, ring }] of this.#touched) {
       if (changed) this.#tree.set(path, now);
-      if (ring !== 'no') changes.push({ path, exact: ring === 'exact', before: seen });
+      if (ring !== 'no') changes.push({ path, exact: ring === 'exact', before: seen, removed: !now });
     }
     return changes;
   }
@@ -77,7 +95,10 @@ export class Overlay implements View {
   #touch(path: string): Touched {
     let touched = this.#touched.get(path);
     if (!touched) {
-      if (this.#limited && this.#touched.size >= quotas.transactionNodes) refuse('ENOSPC');
+      if (this.#limited && this.#touched.size >= quotas.transactionNodes) {
+        this.spoil();
+        refuse('ENOSPC');
+      }
       const seen = this.#tree.get(path);
       touched = { seen, now: seen, changed: false, ring: 'no' };
       this.#touched.set(path, touched);

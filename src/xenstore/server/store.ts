@@ -51,9 +51,10 @@ export class Store {
     this.view = {
       get: (path) => tree.get(path),
       set: (path, node) => tree.set(path, node),
-      owned: (domid) => tree.owned(domid),
+      room: (domid) => quotas.nodes - tree.owned(domid),
+      spoil: () => {},
       stamp: () => tree.stamp(),
-      announce: (path, exact, before) => this.#announce(path, exact, before),
+      announce: (path, exact, before) => this.#announce(path, exact, [before, ...this.#nodesAt(path)]),
     };
     const domain0 = newDomain(0, 0);
     domain0.introduced = true;
@@ -150,9 +151,12 @@ export class Store {
   }
 
   commit(overlay: Overlay, domain: Domain): void {
+    if (overlay.spoiled) refuse('ENOMEM');
+    if (!isPrivileged(domain) && overlay.exceedsQuota(domain.domid)) refuse('ENOSPC');
     if (overlay.conflicts) refuse('EAGAIN');
-    if (!isPrivileged(domain) && overlay.owned(domain.domid) > quotas.nodes) refuse('ENOSPC');
-    for (const { path, exact, before } of overlay.apply()) this.#announce(path, exact, before);
+    for (const { path, exact, before, removed } of overlay.apply()) {
+      this.#announce(path, exact, removed ? [before] : [before, ...this.#nodesAt(path)]);
+    }
   }
 
   #introduced(domid: number): Domain | undefined {
@@ -181,13 +185,15 @@ export class Store {
         this.#removeOwned(path === '/' ? `/${name}` : `${path}/${name}`, domid);
   }
 
-  #announce(path: string, exact: boolean, before: StoreNode | undefined): void {
-    const watches = this.watches.ringing(path, exact);
-    if (watches.length === 0) return;
-    const shown = [before, this.#tree.get(path), this.#tree.get(parentOf(path))];
-    for (const watch of watches) {
+  #nodesAt(path: string): (StoreNode | undefined)[] {
+    return [this.#tree.get(path), this.#tree.get(parentOf(path))];
+  }
+
+  /** Rings the watches of those who may read one of the nodes. */
+  #announce(path: string, exact: boolean, nodes: (StoreNode | undefined)[]): void {
+    for (const watch of this.watches.ringing(path, exact)) {
       const { session } = watch;
-      const mayKnow = shown.some((node) => node && rightsOf(session.domain, node.permissions) & Right.read);
+      const mayKnow = nodes.some((node) => node && rightsOf(session.domain, node.permissions) & Right.read);
       if (mayKnow) session.ring(watch, path);
     }
   }

@@ -18,8 +18,10 @@ export interface View {
   get(path: string): StoreNode | undefined;
   /** Puts a node in place, or with undefined removes it. Does not touch the parent. */
   set(path: string, node: StoreNode | undefined): void;
-  /** Nodes that a domain owns. */
-  owned(domid: number): number;
+  /** How many nodes a guest may still make here. */
+  room(domid: number): number;
+  /** Called when a change was refused for its size. */
+  spoil(): void;
   /** A number that no earlier stamp reached. */
   stamp(): number;
   /**
