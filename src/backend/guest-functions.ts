@@ -12,6 +12,9 @@ import {
 import type { GuestWorker } from './guest-worker.ts';
 import { type Registry, contextOf } from './registry.ts';
 
+/** Milliseconds that a function which still is another guest's is waited for: a guest may close, and a reset takes its time. */
+const handOverPatience = 10_000;
+
 export interface FunctionsHost {
   readonly registry: Registry;
   readonly topology: TopologyKind;
@@ -24,6 +27,7 @@ export class GuestFunctions {
   readonly #topology: Topology;
   readonly #worker: () => GuestWorker;
   readonly #inHand = new Set<Sbdf>();
+  #waitingFor: { readonly sbdf: Sbdf; readonly owner: number } | null = null;
 
   /** `worker` gives the guest's present worker, and starts one when there is none. */
   constructor({ registry, topology, bridges }: FunctionsHost, domid: number, worker: () => GuestWorker) {
@@ -55,9 +59,19 @@ export class GuestFunctions {
     return this.#topology.roots();
   }
 
-  /** Makes a function this guest's and puts it on its bus. Rejects with what keeps it from that, and nothing is changed. */
+  /** Whom this guest waits for: a function that it is to get is still another's. */
+  get waitingFor(): { readonly sbdf: Sbdf; readonly owner: number } | null {
+    return this.#waitingFor;
+  }
+
+  /**
+   * Makes a function this guest's and puts it on its bus; one that another guest is giving back is waited for. Rejects with
+   * what keeps it from that, and nothing is changed.
+   */
   async take(sbdf: Sbdf, requestedDevfn: number, permissive: boolean): Promise<Sbdf> {
-    const { facts } = this.#registry.claim(sbdf, this.#domid);
+    const { facts } = await this.#registry.claimInTurn(sbdf, this.#domid, handOverPatience, (owner) => {
+      this.#waitingFor = owner === null ? null : { sbdf, owner };
+    });
     try {
       const guestAddress = this.#topology.place(candidate(facts), requestedDevfn);
       await this.#bind(sbdf, guestAddress, permissive);

@@ -23,6 +23,7 @@ import {
   type GuestView,
   XenbusState,
   backendPath,
+  claimPath,
   domainPath,
   frontendKeyNames,
   parseFrontendKeys,
@@ -126,6 +127,11 @@ export class GuestSession {
 
   get state(): string {
     return this.#actor.getSnapshot().value;
+  }
+
+  /** Whom the guest waits for, when that is another guest: the function, and who still has it. */
+  get waitingFor(): { readonly sbdf: Sbdf; readonly owner: number } | null {
+    return this.#functions.waitingFor;
   }
 
   get view(): GuestView {
@@ -358,21 +364,27 @@ export class GuestSession {
 
   async #release(): Promise<void> {
     await this.#detachRing();
-    await this.#functions.giveBack(...this.#host.registry.ownedBy(this.domid));
+    const owned = this.#host.registry.ownedBy(this.domid);
+    await this.#functions.giveBack(...owned);
     await this.#endWorker();
     await this.#writer.advance(
       [Initialising, InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
       Closed,
     );
-    await this.#sweep();
+    if (!(await this.#host.xenstore.isIntroduced(this.domid))) await this.#sweep(owned);
   }
 
-  /** libxl never removes the back-end directory of a guest that died; what nobody will ever close is removed here. */
-  async #sweep(): Promise<void> {
-    const { xenstore } = this.#host;
-    if (await xenstore.isIntroduced(this.domid)) return;
-    if ((await xenstore.read(domainPath(this.domid))) !== undefined) return;
-    await xenstore.rm(backendPath(this.domid).replace(/\/0$/, ''));
+  /** libxl never removes the back-end directory of a guest that died: what nobody will ever close is removed here. */
+  async #sweep(functions: readonly Sbdf[]): Promise<void> {
+    const { domid } = this;
+    await this.#host.xenstore.transaction(async (tx) => {
+      await tx.rm(backendPath(domid).replace(/\/0$/, ''));
+      for (const claim of functions.map(claimPath)) {
+        if ((await tx.read(claim)) === String(domid)) await tx.rm(claim);
+      }
+      // On the loopback platform nobody else looks after what is left of a domain.
+      if (this.#host.platform.kind === 'loopback') await tx.rm(domainPath(domid));
+    });
   }
 
   // --- the worker ---------------------------------------------------------------------------------------------------

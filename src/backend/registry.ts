@@ -2,6 +2,7 @@
  * Who has which function. Every function that was taken from the host is here, as the stored snapshot of its machine and the
  * facts from before anybody touched it; nothing here is ever decided by what a guest wrote.
  */
+import { Subject, firstValueFrom, fromEvent, merge } from 'rxjs';
 import { type Snapshot, createActor } from 'xstate';
 import {
   type FunctionContext,
@@ -47,6 +48,7 @@ export class Registry {
   readonly #entries = new Map<Sbdf, Entry>();
   /** Held from the moment a guest is given a function until it is hidden again, whatever its machine says meanwhile. */
   readonly #owners = new Map<Sbdf, number>();
+  readonly #released = new Subject<void>();
   readonly #store: FileStore<Entry>;
 
   constructor(directory: string, onDamage: (key: string, error: unknown) => void) {
@@ -107,11 +109,34 @@ export class Registry {
     return entry;
   }
 
+  /**
+   * Like `claim`, but waits for a guest that has the function to give it back, at most so many milliseconds. `onWait` is told
+   * who that is, and that the wait is over.
+   */
+  async claimInTurn(
+    sbdf: Sbdf,
+    domid: number,
+    patience: number,
+    onWait: (owner: number | null) => void,
+  ): Promise<Entry> {
+    const patienceEnds = AbortSignal.timeout(patience);
+    try {
+      for (;;) {
+        const owner = this.#owners.get(sbdf);
+        if (owner === undefined || owner === domid || patienceEnds.aborted) return this.claim(sbdf, domid);
+        onWait(owner);
+        await firstValueFrom(merge(this.#released, fromEvent(patienceEnds, 'abort')));
+      }
+    } finally {
+      onWait(null);
+    }
+  }
+
   /** Ends a claim that has led to nothing, or is over: the function's machine knows of no owner. */
   disclaim(sbdf: Sbdf, domid: number): void {
     const entry = this.#entries.get(sbdf);
     if (this.#owners.get(sbdf) !== domid) return;
-    if (!entry || contextOf(entry).owner === null) this.#owners.delete(sbdf);
+    if (!entry || contextOf(entry).owner === null) this.#disown(sbdf);
   }
 
   /** The function, if no guest has it, for as long as `work` lasts. Throws NOT-HIDDEN or FUNCTION-IN-USE. */
@@ -123,7 +148,7 @@ export class Registry {
     try {
       return await work(entry);
     } finally {
-      this.#owners.delete(sbdf);
+      this.#disown(sbdf);
     }
   }
 
@@ -133,7 +158,11 @@ export class Registry {
     if (!entry) return;
     const next = { ...entry, snapshot };
     this.#put(next);
-    if (stateOf(next) === 'hidden' || stateOf(next) === 'quarantined') this.#owners.delete(sbdf);
+    if (stateOf(next) === 'hidden' || stateOf(next) === 'quarantined') this.#disown(sbdf);
+  }
+
+  #disown(sbdf: Sbdf): void {
+    if (this.#owners.delete(sbdf)) this.#released.next();
   }
 
   #expect(sbdf: Sbdf): Entry {

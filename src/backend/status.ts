@@ -55,6 +55,11 @@ const waits: Readonly<Record<string, string>> = {
   closed: 'the toolstack, to take the device away, or the front-end, to start over',
 };
 
+function waitedFor({ state, waitingFor }: GuestSession): string | null {
+  if (waitingFor) return `domain ${waitingFor.owner}, to give ${formatSbdf(waitingFor.sbdf)} back`;
+  return waits[state] ?? null;
+}
+
 export function guestStatus(session: GuestSession, registry: Registry, platform: Platform): GuestStatus {
   const { domid, state, view } = session;
   return {
@@ -72,7 +77,7 @@ export function guestStatus(session: GuestSession, registry: Registry, platform:
         ...counters(platform, sbdf),
       };
     }),
-    waitingFor: waits[state] ?? null,
+    waitingFor: waitedFor(session),
   };
 }
 
