@@ -52,6 +52,19 @@ describe('the command register', () => {
     expect(hardware.read(0x04, 2)).toBe(0x0007);
   });
 
+  it('interrupts bus mastering for a moment when only decoding is asked to stop, as Linux does', () => {
+    const { filter, hardware } = setUp();
+    filter.write(0x04, 2, 0x0006);
+    const values: number[] = [];
+    const write = hardware.write.bind(hardware);
+    hardware.write = (offset, size, value) => {
+      values.push(value);
+      write(offset, size, value);
+    };
+    filter.write(0x04, 2, 0x0004);
+    expect(values).toEqual([0x0003, 0x0007]);
+  });
+
   it('wakes the function when decoding is switched on, without clearing PME_Status', () => {
     const { filter, hardware, written } = setUp();
     hardware.write(0xcc, 2, 0xa00b);

@@ -82,7 +82,7 @@ function place(
   });
 }
 
-const bars: fc.Arbitrary<readonly Resource[]> = fc
+const anyResources: fc.Arbitrary<readonly Resource[]> = fc
   .array(
     fc.record({
       index: fc.integer({ min: 0, max: 6 }),
@@ -135,7 +135,7 @@ export const randomFunction: fc.Arbitrary<RandomFunction> = fc
     isBridge: fc.boolean(),
     low: anyOf(standard),
     high: anyOf(extended),
-    resources: bars,
+    resources: anyResources,
     permissive: fc.boolean(),
     interruptControl: fc.boolean(),
     ids: fc.record({ vendor: fc.nat(0xffff), device: fc.nat(0xffff), irq: fc.nat(0x1ff) }),
@@ -198,16 +198,19 @@ export const randomFunction: fc.Arbitrary<RandomFunction> = fc
       mode: {
         permissive,
         interruptControl,
-        quirks: given ? [{ ...given, sbdf: 0 as never, size: given.size as 1 | 2 | 4 }] : [],
+        quirks: given ? [{ ...given, sbdf: 0 as never, size: given.size }] : [],
       },
     };
   });
 
+/** Where an access goes: anywhere, or to one of the function's registers that do more than hold bits. */
+export type Where = { readonly offset: number } | { readonly spot: number };
+
 export type Deed =
-  | { readonly do: 'read'; readonly offset: number; readonly size: number }
+  | { readonly do: 'read'; readonly where: Where; readonly size: number }
   | {
       readonly do: 'write';
-      readonly offset: number;
+      readonly where: Where;
       readonly size: number;
       readonly value: number;
       readonly how: 'value' | 'flip';
@@ -218,31 +221,72 @@ export type Deed =
   | { readonly do: 'die' }
   | { readonly do: 'finish reset' };
 
-const size = fc.oneof(
-  { weight: 20, arbitrary: fc.constantFrom(1, 2, 4) },
+const bars = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24, 0x30, 0x38];
+
+/** The offset that is meant. A register is reached at the alignment that the size asks for. */
+export function resolve(where: Where, size: number, { layout, trust }: RandomFunction): number {
+  if ('offset' in where) return where.offset;
+  const { vpd, pm, msi, msix, pcie, af } = layout;
+  const controls = [
+    [vpd, 2],
+    [pm, 4],
+    [msi, 2],
+    [msix, 2],
+    [pcie, 8],
+    [af, 4],
+    [trust.quirk?.offset, 0],
+  ] as const;
+  const spots = [
+    0x04,
+    0x0c,
+    0x0f,
+    ...controls.flatMap(([at, offset]) => (at === undefined ? [] : [at + offset])),
+  ];
+  const spot =
+    where.spot % 4 === 0 ? bars[(where.spot >>> 2) % bars.length] : spots[(where.spot >>> 2) % spots.length];
+  return (spot ?? 0) & -size;
+}
+
+const anyWhere: fc.Arbitrary<Where> = fc.oneof(
+  { weight: 20, arbitrary: fc.record({ spot: fc.nat(0xffff) }) },
+  { weight: 5, arbitrary: fc.record({ offset: fc.nat(0xff) }) },
+  { weight: 5, arbitrary: fc.record({ offset: fc.nat(0x1ff) }) },
+  { weight: 1, arbitrary: fc.record({ offset: fc.integer() }) },
+);
+const anySize = fc.oneof(
+  { weight: 20, arbitrary: fc.constantFrom(1, 2, 2, 4) },
   { weight: 1, arbitrary: fc.integer() },
 );
-const value = fc.oneof(
-  fc.constantFrom(0, 0xffff_ffff, 0xffff_fff0, 0xffff_f800, 0x8000_0000, 0x0081, 0xc000, 0x40, 1),
+const anyValue = fc.oneof(
+  fc.constantFrom(
+    0,
+    0xffff_ffff,
+    0xffff_fffe,
+    0xffff_fff0,
+    0xffff_f800,
+    0x8000_0000,
+    0x0081,
+    0xc000,
+    0x40,
+    1,
+  ),
   fc.nat(0xffff_ffff),
 );
 
 /** Something that a guest or a device does, for the most part where it matters. */
 export const randomDeeds: fc.Arbitrary<readonly Deed[]> = fc.array(
   fc.oneof(
-    { weight: 10, arbitrary: fc.record({ do: fc.constant('read' as const), offset: fc.nat(0x3ff), size }) },
+    {
+      weight: 10,
+      arbitrary: fc.record({ do: fc.constant('read' as const), where: anyWhere, size: anySize }),
+    },
     {
       weight: 20,
       arbitrary: fc.record({
         do: fc.constant('write' as const),
-        offset: fc.oneof(
-          { weight: 10, arbitrary: fc.nat(0x3f) },
-          { weight: 10, arbitrary: fc.nat(0xff) },
-          { weight: 4, arbitrary: fc.nat(0x1ff) },
-          { weight: 1, arbitrary: fc.integer() },
-        ),
-        size,
-        value,
+        where: anyWhere,
+        size: anySize,
+        value: anyValue,
         how: fc.constantFrom('value' as const, 'flip' as const),
       }),
     },
@@ -250,8 +294,8 @@ export const randomDeeds: fc.Arbitrary<readonly Deed[]> = fc.array(
       weight: 2,
       arbitrary: fc.record({ do: fc.constant('poke' as const), offset: fc.nat(0xff), value: fc.nat(0xff) }),
     },
-    { weight: 1, arbitrary: fc.constant({ do: 'die' as const }) },
+    { weight: 2, arbitrary: fc.constant({ do: 'die' as const }) },
     { weight: 2, arbitrary: fc.constant({ do: 'finish reset' as const }) },
   ),
-  { minLength: 20, maxLength: 120 },
+  { minLength: 40, maxLength: 150, size: 'max' },
 );
