@@ -16,6 +16,7 @@ import {
   FunctionRecord,
   type Seized,
   compileFilter,
+  quiesce,
 } from '../src/config-space/index.ts';
 import { PcibackError } from '../src/errors.ts';
 import type { HostFunction, Platform } from '../src/host/platform.ts';
@@ -102,6 +103,10 @@ export class AssignedFunction implements ExportedFunction {
     });
     const { failure } = bound.context;
     if (failure) throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
+  }
+
+  quiesce(): void {
+    if (this.#opened) quiesce(this.#opened.hardware);
   }
 
   connect(): void {

@@ -80,6 +80,9 @@ export class GuestRuntime {
         if (this.#ring) this.#disconnect();
         this.#connect(step.grantRef, step.port, step.adopted);
         return;
+      case 'quiesce':
+        for (const assigned of this.#functions.values()) assigned.quiesce();
+        return;
       case 'disconnect':
       case 'end':
         this.#disconnect();

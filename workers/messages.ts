@@ -34,6 +34,8 @@ export type Step =
   /** `adopted`: an earlier back-end served this page, and may have answered without announcing it. */
   | { readonly do: 'connect'; readonly grantRef: number; readonly port: number; readonly adopted: boolean }
   | { readonly do: 'disconnect' }
+  /** No function of the guest reaches for memory any more: what comes before everything that takes its memory away. */
+  | { readonly do: 'quiesce' }
   /** All at once: each is reset while the others are. */
   | { readonly do: 'release'; readonly sbdfs: readonly Sbdf[] }
   | { readonly do: 'end' };

@@ -363,6 +363,7 @@ export class GuestSession {
   // --- giving back --------------------------------------------------------------------------------------------------
 
   async #release(): Promise<void> {
+    await this.#worker?.step({ do: 'quiesce' });
     await this.#detachRing();
     const owned = this.#host.registry.ownedBy(this.domid);
     await this.#functions.giveBack(...owned);
