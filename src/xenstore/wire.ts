@@ -93,11 +93,6 @@ export class MessageParser {
     this.#limit = limit;
   }
 
-  /** True when the stream may end here: no message has been received in part. */
-  get idle(): boolean {
-    return this.#headerFill === 0;
-  }
-
   /**
    * Yields every message that is complete with this chunk. Run it to its end before the next chunk. Payloads may share
    * memory with the chunk. Throws `FramingError`, after the messages before the fault, when a header announces more

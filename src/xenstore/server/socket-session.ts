@@ -82,9 +82,10 @@ export class SocketSession {
       const bytes = outbox.take(writeSize);
       if (!bytes) break;
       socket.write(bytes);
+      clearTimeout(this.#impatience);
+      this.#impatience = undefined;
     }
-    clearTimeout(this.#impatience);
     if (outbox.empty || isPrivileged(domain)) return;
-    this.#impatience = setTimeout(() => socket.destroy(), patienceMs).unref();
+    this.#impatience ??= setTimeout(() => socket.destroy(), patienceMs).unref();
   }
 }
