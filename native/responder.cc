@@ -77,8 +77,6 @@ Napi::Value ResponderObject::start(Napi::Env env, std::unique_ptr<BackEnd> back_
   ResponderObject* self = object.IsEmpty() ? nullptr : Unwrap(object);
   if (!self) return env.Undefined();
   self->responder_ = std::make_unique<Responder>(std::move(back_end), config);
-  // A thread that is still running when its environment ends would end the process.
-  napi_add_env_cleanup_hook(env, on_environment_end, self);
   return object;
 }
 
@@ -88,7 +86,6 @@ Napi::Value ResponderObject::stop(const Napi::CallbackInfo& info) {
 
 uint64_t ResponderObject::shut() {
   if (!responder_) return 0;
-  napi_remove_env_cleanup_hook(Env(), on_environment_end, this);
   const uint64_t answered = responder_->stop();
   responder_.reset();
   return answered;

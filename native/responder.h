@@ -42,12 +42,12 @@ class ResponderObject : public Napi::ObjectWrap<ResponderObject> {
   static Napi::Value start(Napi::Env env, std::unique_ptr<BackEnd> back_end, const uint8_t* config);
 
   explicit ResponderObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ResponderObject>(info) {}
+  // Also runs when the environment ends, which no thread may outlive: it would take the process with it.
   ~ResponderObject() { shut(); }
 
  private:
   Napi::Value stop(const Napi::CallbackInfo& info);
   uint64_t shut();
-  static void on_environment_end(void* self) { static_cast<ResponderObject*>(self)->shut(); }
 
   std::unique_ptr<Responder> responder_;  // null once stopped
 };

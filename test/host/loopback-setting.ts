@@ -23,11 +23,12 @@ export const addonPath = join(import.meta.dirname, '../../native/build/Release/p
 export class LoopbackDirectory {
   readonly path: string;
 
-  constructor() {
+  /** Tests that run concurrently pass their own `onTestFinished`. */
+  constructor(atTheEnd: typeof onTestFinished = onTestFinished) {
     this.path = mkdtempSync(join(tmpdir(), 'pciback-test-'));
     mkdirSync(this.in('evt/0'), { recursive: true });
     mkdirSync(this.in('gnt'));
-    onTestFinished(() => rmSync(this.path, { recursive: true, force: true }));
+    atTheEnd(() => rmSync(this.path, { recursive: true, force: true }));
   }
 
   in(name: string): string {

@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, type TestContext } from 'vitest';
 import { addonPath, LoopbackDirectory } from '../host/loopback-setting.ts';
 
 const program = join(import.meta.dirname, 'programs/teardown.mjs');
@@ -19,11 +19,11 @@ interface Ending {
   readonly signal: string | null;
 }
 
-async function run(scenario: string): Promise<Ending> {
-  const { path } = new LoopbackDirectory();
+async function run(scenario: string, { onTestFinished }: TestContext): Promise<Ending> {
+  const { path } = new LoopbackDirectory(onTestFinished);
   const child = spawn(process.execPath, ['--expose-gc', program, addonPath, path, scenario], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 15_000,
+    timeout: 60_000,
     killSignal: 'SIGKILL',
   });
   const [output, errors, [code, signal]] = await Promise.all([
@@ -34,12 +34,12 @@ async function run(scenario: string): Promise<Ending> {
   return { output, errors, code, signal };
 }
 
-describe.concurrent('teardown', () => {
-  test.each(scenarios.filter((name) => name !== fatal))('%s', async (scenario) => {
-    expect(await run(scenario)).toEqual({ output: 'fine\n', errors: '', code: 0, signal: null });
+describe.concurrent('teardown', { timeout: 70_000 }, () => {
+  test.for(scenarios.filter((name) => name !== fatal))('%s', async (scenario, context) => {
+    expect(await run(scenario, context)).toEqual({ output: 'fine\n', errors: '', code: 0, signal: null });
   });
 
-  test(fatal, async () => {
-    expect(await run(fatal)).toMatchObject({ output: '', code: null, signal: 'SIGBUS' });
+  test(fatal, async (context) => {
+    expect(await run(fatal, context)).toMatchObject({ output: '', code: null, signal: 'SIGBUS' });
   });
 });

@@ -1,5 +1,6 @@
 // A guest in a process of its own: guest.mjs ADDON DIRECTORY ROLE ROUNDS. Sends { ref, port }, and what it found at the end.
 import { createRequire } from 'node:module';
+import { setImmediate as turn } from 'node:timers/promises';
 
 const [addon, directory, role, rounds] = process.argv.slice(2);
 const { FrontRing } = createRequire(import.meta.url)(addon);
@@ -8,23 +9,25 @@ const front = new FrontRing(directory, 1, 8, 2, 0);
 const page = new Int32Array(front.page);
 
 const roles = {
-  // Counts in the flags that are not the back-end's business. A back-end that cleared bit 0 with anything but an atomic
-  // operation would now and then write back an old count.
-  count() {
-    for (let i = 0; i < count; i++) {
+  // Counts in the flags that are not the back-end's business, until it is told to stop. A back-end that cleared bit 0 with
+  // anything but an atomic operation would now and then write back an old count.
+  async count() {
+    let counted = 0;
+    await untilStopped(() => {
       Atomics.or(page, 0, 1);
       Atomics.add(page, 0, 8);
-    }
-    while (Atomics.load(page, 0) & 1);
-    return Atomics.load(page, 0) >>> 3;
+      counted = (counted + 1) & 0x1fff_ffff;
+    });
+    return { counted, found: Atomics.load(page, 0) >>> 3 };
   },
 
   // Rewrites the request all the time while bit 0 is set, as in XSA-155.
-  flip() {
-    for (let i = 0; i < count; i++) {
-      page.fill(i, 1, 138);
+  async flip() {
+    let i = 0;
+    await untilStopped(() => {
+      page.fill(i++, 1, 138);
       Atomics.or(page, 0, 1);
-    }
+    });
     return 'done';
   },
 
@@ -60,8 +63,17 @@ const roles = {
   },
 };
 
-process.once('message', () => {
-  process.send(roles[role]());
+async function untilStopped(work) {
+  const stop = new AbortController();
+  process.once('message', () => stop.abort());
+  while (!stop.signal.aborted) {
+    for (let i = 0; i < 10_000; i++) work();
+    await turn();
+  }
+}
+
+process.once('message', async () => {
+  process.send(await roles[role]());
   process.disconnect();
 });
 process.send({ ref: front.ref, port: front.port });
