@@ -59,6 +59,7 @@ export class PciBackend {
   #inventory: Inventory = { functions: [], warnings: [] };
   #startedXenstored = false;
   #failure: unknown;
+  #underWay: Promise<void> = Promise.resolve();
 
   /** Nothing happens before `start`, so that no event is missed. */
   constructor(options: PciBackendOptions) {
@@ -66,10 +67,15 @@ export class PciBackend {
     this.#directory = options.platform.kind === 'loopback' ? options.platform.directory : '/run/pciback';
     const step = (run: () => Promise<void>) =>
       fromPromise<void>(async () => {
-        // What a state is entered for happens after it has been told that it is entered.
-        await Promise.resolve();
-        try {
+        // A step that a stop or a failure cut short runs to its end before what it did is undone. And what a state is
+        // entered for happens after it has been told that it is entered.
+        const before = this.#underWay;
+        this.#underWay = (async () => {
+          await before.catch(() => undefined);
           await run();
+        })();
+        try {
+          await this.#underWay;
         } catch (error) {
           this.#failure ??= error;
           throw error;
