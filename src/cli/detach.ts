@@ -1,3 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BackendStatus } from '../index.ts';
+import type { ControlClient } from '../monitor/index.ts';
 import {
   detach as detachFunctions,
   formatSbdf,
@@ -27,6 +30,33 @@ function meant(spec: PciSpec, attached: readonly Sbdf[], host: HostFunctions): r
   }
 }
 
+/**
+ * Waits until the daemon has reset the functions, so that the next guest can have them when we say that this one has not.
+ * A guest that was not asked leaves no directory in which the daemon could say so: it has to be asked.
+ */
+async function awaitRelease(
+  daemon: ControlClient,
+  domid: number,
+  sbdfs: readonly string[],
+  timeoutMs: number,
+): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const { functions } = await daemon.call<BackendStatus>('status');
+    const held = functions.filter(({ sbdf, owner }) => owner === domid && sbdfs.includes(sbdf));
+    if (held.length === 0) return;
+    if (performance.now() > end) {
+      const names = held.map(({ sbdf }) => sbdf).join(', ');
+      throw new PcibackError(
+        'TIMED-OUT',
+        `${names}: the back-end is still resetting it`,
+        'pciback status shows its state',
+      );
+    }
+    await delay(20);
+  }
+}
+
 export const detach = defineCommand({
   operands: 'DOMID SPEC...',
   arity: [2, Number.POSITIVE_INFINITY],
@@ -49,6 +79,8 @@ A guest can let the request time out. It then stands, and the same command goes 
       const host = hostFunctions(await askInventory(daemon), await readNames(store));
       const sbdfs = [...new Set(specs.flatMap((spec) => meant(spec, attached, host)))];
       const outcome = await detachFunctions(store, domid, sbdfs, { timeoutMs, signal });
+      if (outcome.outcome === 'completed')
+        await awaitRelease(daemon, domid, sbdfs.map(formatSbdf), timeoutMs);
       if (options.json) output.printJson({ domid, ...outcome, functions: sbdfs.map(formatSbdf) });
       if (outcome.outcome !== 'completed') throw outcomeError(outcome, `detach from domain ${domid}`);
       if (options.json) return;

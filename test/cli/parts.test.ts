@@ -1,0 +1,104 @@
+import { once } from 'node:events';
+import { Writable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { failureLine } from '../../src/cli/failure.ts';
+import { wrap } from '../../src/cli/help.ts';
+import { Output } from '../../src/cli/output.ts';
+import { formatTable } from '../../src/cli/table.ts';
+import { PcibackError } from '../../src/errors.ts';
+
+describe('a table', () => {
+  it('has its columns under each other', () => {
+    expect(
+      formatTable(
+        ['A', 'LONG', 'LAST'],
+        [
+          ['xyz', '1', 'a b'],
+          ['', '12345', ''],
+        ],
+      ),
+    ).toBe(['A    LONG   LAST', 'xyz  1      a b', '     12345'].join('\n'));
+  });
+
+  it('does not count styles for the width', () => {
+    const styled = { text: 'ok', styled: '\u001b[32mok\u001b[39m' };
+    expect(formatTable(['STATE', 'X'], [[styled, 'y']])).toBe('STATE  X\n\u001b[32mok\u001b[39m     y');
+  });
+
+  it('cuts the last column to the width of the terminal', () => {
+    expect(formatTable(['A', 'NAME'], [['x', 'a very long name']], 12)).toBe('A  NAME\nx  a very l…');
+  });
+});
+
+describe('help texts', () => {
+  it('are broken into lines, paragraph by paragraph', () => {
+    expect(wrap('one two\nthree four\n\nfive', 9)).toBe('one two\nthree\nfour\n\nfive');
+  });
+
+  it('keep a word that is longer than a line', () => {
+    expect(wrap('a extraordinary b', 5)).toBe('a\nextraordinary\nb');
+  });
+});
+
+describe('an error', () => {
+  it('is one line with reason, what happened and what to do', () => {
+    const error = new PcibackError('NO-DAEMON', 'nobody\n  listens\u001b[31m', 'start one');
+    expect(failureLine(error)).toBe('pciback: NO-DAEMON: nobody listens?[31m; start one');
+  });
+
+  it('that nobody expected is our defect', () => {
+    const expected =
+      'pciback: INTERNAL: x is not a function; run it again with PCIBACK_DEBUG=1 for a trace, and report that';
+    expect(failureLine(new TypeError('x is not a function'))).toBe(expected);
+    expect(failureLine('x is not a function')).toBe(expected);
+  });
+});
+
+/** A reader that takes nothing until it is told to. */
+class SlowReader extends Writable {
+  readonly lines: string[] = [];
+  #waiting: (() => void) | undefined;
+  #reading = false;
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.lines.push(...chunk.toString().trimEnd().split('\n'));
+    if (this.#reading) done();
+    else this.#waiting = done;
+  }
+
+  read(): void {
+    this.#reading = true;
+    this.#waiting?.();
+  }
+}
+
+describe('a stream of events', () => {
+  const open = (): { reader: SlowReader; output: Output } => {
+    const reader = new SlowReader();
+    return { reader, output: new Output(reader as unknown as NodeJS.WriteStream) };
+  };
+
+  it('holds no more than it has to when nobody reads, and says what it dropped', async () => {
+    const { reader, output } = open();
+    const event = { type: 'x', padding: 'x'.repeat(1000) };
+    for (let count = 0; count < 3000; count += 1) output.printEvent(event);
+    expect(reader.writableLength).toBeLessThan(0x11_0000);
+    const drained = once(reader, 'drain');
+    reader.read();
+    await drained;
+    output.printEvent({ type: 'last' });
+    const [dropped = '', last] = reader.lines.slice(-2);
+    expect(last).toBe('{"type":"last"}');
+    const { data } = JSON.parse(dropped) as { data: { lines: number } };
+    expect(reader.lines.length - 2 + data.lines).toBe(3000);
+  });
+
+  it('goes on without its audience', async () => {
+    const { reader, output } = open();
+    const closed = new Promise((resolve) => reader.once('close', resolve));
+    reader.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+    await closed;
+    output.printEvent({ type: 'x' });
+    expect(reader.lines).toEqual([]);
+  });
+});

@@ -1,0 +1,76 @@
+import { beforeEach, expect, it } from 'vitest';
+import { Host } from './host.ts';
+import { run, runHere } from './run.ts';
+
+let host: Host;
+beforeEach(async () => {
+  host = await Host.start();
+  host.guests = [
+    {
+      domid: 5,
+      name: 'web',
+      state: 'initialised',
+      backendState: 'Initialised',
+      frontendState: 'Initialising',
+      functions: [{ sbdf: '0000:03:00.0', vdev: '0000:00:00.00', state: 'bound', requests: 12, denied: 3 }],
+      waitingFor: 'the front-end, to come up',
+    },
+  ];
+  host.functions = [
+    { sbdf: '0000:03:00.0', state: 'bound', owner: 5, reason: null },
+    { sbdf: '0000:04:00.0', state: 'hidden', owner: null, reason: null },
+    { sbdf: '0000:05:00.0', state: 'quarantined', owner: null, reason: 'it did not come back' },
+  ];
+});
+
+it('shows guests, whom they wait for, and the functions that are free', async () => {
+  const { code, stdout, stderr } = await run(['status'], host.env);
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).toBe(
+    `pciback daemon 4711, ready, serves ${host.loopback.directory}, topology vpci
+
+domain 5 (web): back-end Initialised, front-end Initialising
+  waiting for the front-end, to come up
+  FUNCTION      IN THE GUEST   STATE  REQUESTS  DENIED
+  0000:03:00.0  0000:00:00.00  bound  12        3
+
+FUNCTION      STATE        REASON
+0000:04:00.0  hidden
+0000:05:00.0  quarantined  it did not come back
+`,
+  );
+});
+
+it("gives programs the daemon's answer as it is", async () => {
+  const { stdout } = await run(['status', '--json'], host.env);
+  expect(JSON.parse(stdout)).toEqual(host.status);
+});
+
+it('takes the directory from an option rather than from the environment', async () => {
+  const { env, loopback } = host;
+  expect(
+    await runHere(['status', '--loopback', loopback.directory], { PCIBACK_LOOPBACK: '/nonexistent' }),
+  ).toBe(await runHere(['status'], env));
+});
+
+it('tells list who has what', async () => {
+  const { stdout } = await run(['list', '--json'], host.env);
+  const functions = JSON.parse(stdout) as { sbdf: string; state: string; owner: number | null }[];
+  expect(functions.map(({ sbdf, state, owner }) => `${sbdf} ${state} ${owner}`)).toEqual([
+    '0000:00:1c.0 host null',
+    '0000:03:00.0 bound 5',
+    '0000:03:00.1 host null',
+    '0000:04:00.0 hidden null',
+    '0000:05:00.0 quarantined null',
+    '0000:06:00.0 host null',
+  ]);
+  const rows = (await runHere(['list'], host.env)).split('\n').slice(1);
+  expect(rows.map((row) => row.split(/ {2,}/)[4])).toEqual([
+    '-',
+    'domain 5',
+    '-',
+    'hidden',
+    'quarantined',
+    '-',
+  ]);
+});
