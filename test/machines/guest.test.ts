@@ -292,10 +292,11 @@ describe('when an effect fails', () => {
   });
 });
 
+const seeing = (now: GuestView): GuestEvent => ({ type: 'observed', view: now });
+
 describe('functions that come and go', () => {
   const observe = (state: string, own: XenbusState, frontend: XenbusState, devices: DeviceEntry[]): string =>
-    follow(machine, state, contextIn(state), { type: 'observed', view: view(own, frontend, { devices }) })
-      .state;
+    follow(machine, state, contextIn(state), seeing(view(own, frontend, { devices }))).state;
 
   test('one more while the guest starts is exported without a change of state', () => {
     const devices = [listed(Initialised), { ...listed(Initialising, another), index: 1 }];

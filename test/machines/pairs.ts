@@ -37,11 +37,11 @@ const toValue = (name: string): string | Record<string, string> => {
 };
 
 /** What state follows when the machine is in `state` with `context` and `event` comes. */
-export function follow<TContext, TEvent extends EventObject>(
+export function follow<TContext>(
   machine: AnyStateMachine,
   state: string,
   context: TContext,
-  event: TEvent,
+  event: EventObject,
 ): { state: string; context: TContext } {
   const snapshot = machine.resolveState({ value: toValue(state), context });
   const actor = createActor(machine, { snapshot });

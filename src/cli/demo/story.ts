@@ -41,7 +41,7 @@ const loadSeconds = 1;
 
 export async function runDemo(stage: Stage, { sysfs, signal }: DemoOptions): Promise<DemoResult> {
   const begin = process.hrtime.bigint();
-  const { functions } = demoInventory(2 * perGuest, { ...(sysfs === undefined ? {} : { sysfs }) });
+  const { functions } = demoInventory(2 * perGuest, { sysfs });
   const tally = new Tally();
   stage.heading('Coming up: a xenstored, a back-end and its workers, in a directory');
   const cast = await Cast.gather(functions, (event) => {
@@ -78,7 +78,7 @@ async function perform(
   for (const sbdf of exported) await cast.backend.hide(sbdf);
 
   stage.heading('Starting two guests');
-  const [first = [], second = []] = [exported.slice(0, perGuest), exported.slice(perGuest)];
+  const [first, second] = [exported.slice(0, perGuest), exported.slice(perGuest)];
   stage.line(`web:  pci = [${first.map((sbdf) => `'${short(sbdf)}'`).join(', ')}]`);
   stage.line(`db:   pci = [${second.map((sbdf) => `'${short(sbdf)}'`).join(', ')}]`);
   const [web, db] = await Promise.all([cast.boot(1, 'web', first), cast.boot(2, 'db', second)]);
