@@ -56,19 +56,23 @@ export const msixSwitchable = Msix.enable | Msix.functionMask;
 export const msiControlRule = controlRule('msi', Msi.enable, msiSwitchable);
 export const msixControlRule = controlRule('msix', Msix.enable, msixSwitchable);
 
+/** Changes bits of a 16-bit register, which is written only when that makes a difference. */
+function change(hardware: ConfigAccess, offset: number, clear: number, set: number): void {
+  const now = hardware.read(offset, 2);
+  const next = (now & ~clear) | set;
+  if (next !== now) hardware.write(offset, 2, next);
+}
+
 function setIntx({ hardware, record, table }: ConfigFilter, on: boolean): void {
-  const now = hardware.read(Header.command, 2);
   const own = table.mode.interruptControl ? record.commandShadow & Command.intxDisable : 0;
-  const next = on ? (now & ~Command.intxDisable) | own : now | Command.intxDisable;
-  if (next !== now) hardware.write(Header.command, 2, next);
+  change(hardware, Header.command, Command.intxDisable, on ? own : Command.intxDisable);
 }
 
 /** Switches the function's single MSI vector on, and INTx off, or the other way round. */
 export function setMsi(filter: ConfigFilter, on: boolean): void {
   const { hardware, table } = filter;
   if (on) setIntx(filter, false);
-  const control = hardware.read(table.msiControl, 2) & ~(Msi.enable | Msi.multipleMessageEnable);
-  hardware.write(table.msiControl, 2, on ? control | Msi.enable : control);
+  change(hardware, table.msiControl, Msi.enable | Msi.multipleMessageEnable, on ? Msi.enable : 0);
   if (!on) setIntx(filter, true);
 }
 
@@ -79,7 +83,6 @@ export function setMsi(filter: ConfigFilter, on: boolean): void {
 export function setMsix(filter: ConfigFilter, on: boolean): void {
   const { hardware, table } = filter;
   if (on) setIntx(filter, false);
-  const control = hardware.read(table.msixControl, 2) & ~(Msix.enable | Msix.functionMask);
-  hardware.write(table.msixControl, 2, on ? control | Msix.enable : control);
+  change(hardware, table.msixControl, Msix.enable | Msix.functionMask, on ? Msix.enable : 0);
   if (!on) setIntx(filter, true);
 }
