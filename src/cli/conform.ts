@@ -1,23 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { conform as runVectors } from '../config-space/index.ts';
 import { PcibackError } from '../toolstack/index.ts';
 import { defineCommand } from './command.ts';
-
-async function readVectors(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new PcibackError(
-      'BAD-FILE',
-      `${file} cannot be read: ${code}`,
-      'name a file of configuration-space vectors',
-      {
-        cause: error,
-      },
-    );
-  }
-}
+import { readText } from './files.ts';
 
 export const conform = defineCommand({
   operands: 'FILE...',
@@ -31,7 +15,10 @@ The report is JSON: the number of steps that passed and that failed, over all fi
   options: {},
   async run({ positionals }, { output }) {
     const reports = [];
-    for (const file of positionals) reports.push(runVectors(await readVectors(file), file));
+    for (const file of positionals) {
+      const text = await readText(file, 'name a file of configuration-space vectors');
+      reports.push(runVectors(text, file));
+    }
     const passed = reports.reduce((sum, report) => sum + report.passed, 0);
     const failed = reports.reduce((sum, report) => sum + report.failed, 0);
     output.printJson({ passed, failed, failures: reports.flatMap(({ failures }) => failures) });

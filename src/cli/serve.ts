@@ -1,5 +1,6 @@
 import { PciBackend, PcibackError, type TopologyKind } from '../index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
+import { readBootCfgHide } from './files.ts';
 import { controlSocketPath, findTarget } from './target.ts';
 
 export const serve = defineCommand({
@@ -23,6 +24,7 @@ export const serve = defineCommand({
     ...loopbackOption,
     sysfs: { type: 'string', value: 'DIR', help: 'take the functions from a captured sysfs tree' },
     hide: { type: 'string', value: 'LIST', help: 'hide these first, e.g. (03:00.0)(04:00.*)' },
+    'boot-cfg': { type: 'string', value: 'FILE', help: "hide what pciback.hide= of NetBSD's boot.cfg names" },
     topology: {
       type: 'string',
       value: 'KIND',
@@ -38,11 +40,15 @@ export const serve = defineCommand({
   },
   async run({ options }, { output, signal }) {
     const target = findTarget(options.xen ? undefined : options.loopback);
+    const bootCfg = options['boot-cfg'];
+    const hide = [options.hide ?? '', bootCfg === undefined ? '' : await readBootCfgHide(bootCfg)]
+      .join(' ')
+      .trim();
     const backend = new PciBackend({
       platform: target,
       controlSocket: controlSocketPath(target),
       ...(options.sysfs && { sysfs: options.sysfs }),
-      ...(options.hide && { hide: options.hide }),
+      ...(hide && { hide }),
       ...(options['state-dir'] && { stateDirectory: options['state-dir'] }),
       ...(options.topology && { topology: topologyOf(options.topology) }),
       ...(options.workers && { workers: workersOf(options.workers) }),

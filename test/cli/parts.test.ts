@@ -1,11 +1,18 @@
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { failureLine } from '../../src/cli/failure.ts';
+import { readBootCfgHide } from '../../src/cli/files.ts';
 import { wrap } from '../../src/cli/help.ts';
 import { Output } from '../../src/cli/output.ts';
 import { formatTable } from '../../src/cli/table.ts';
+import { parseSbdf } from '../../src/address.ts';
 import { PcibackError } from '../../src/errors.ts';
+import { captureInventory } from '../../src/host/index.ts';
+import { reportInventory } from '../../src/monitor/index.ts';
+import { makeDirectory } from './run.ts';
 
 describe('a table', () => {
   it('has its columns under each other', () => {
@@ -100,5 +107,51 @@ describe('a stream of events', () => {
     await closed;
     output.printEvent({ type: 'x' });
     expect(reader.lines).toEqual([]);
+  });
+});
+
+describe('the hide list of a boot.cfg', () => {
+  const write = async (text: string): Promise<string> => {
+    const file = join(await makeDirectory(), 'boot.cfg');
+    await writeFile(file, text);
+    return file;
+  };
+
+  it.each([
+    ['default=2', '(04:00.0)(05:00.*)'],
+    ['default=3', '(03:00.0)'],
+    ['', '(03:00.0)'],
+  ])('is that of the entry which is booted, with %j: %s', async (line, hide) => {
+    const text = `menu=Xen:load /netbsd pciback.hide=(03:00.0);multiboot /xen.gz
+menu=Test:load /netbsd-TEST pciback.hide=(04:00.0)(05:00.9)(05:00.*);multiboot /xen.gz
+menu=Plain:boot /netbsd
+${line}\n`;
+    expect(await readBootCfgHide(await write(text))).toBe(hide);
+  });
+
+  it('is missing where nothing is loaded for Xen', async () => {
+    await expect(readBootCfgHide(await write('menu=Plain:boot /netbsd\n'))).rejects.toMatchObject({
+      reason: 'BAD-FILE',
+    });
+  });
+});
+
+describe("the report of a host's functions", () => {
+  it('tells what is behind a bridge, as its type 1 header says', () => {
+    const { functions, warnings } = reportInventory(captureInventory());
+    expect(warnings).toEqual([]);
+    expect(functions.length).toBeGreaterThan(4);
+    for (const { sbdf, classCode, secondaryBus } of functions) {
+      expect(parseSbdf(sbdf)).toBeDefined();
+      expect(secondaryBus !== null).toBe(classCode >>> 8 === 0x0604);
+    }
+    const [facts] = captureInventory().functions;
+    if (!facts) throw new Error('no captures');
+    const config = facts.config.slice();
+    config[0x0e] = 0x81;
+    config[0x19] = 7;
+    expect(
+      reportInventory({ functions: [{ ...facts, config }], warnings: [] }).functions[0]?.secondaryBus,
+    ).toBe(7);
   });
 });

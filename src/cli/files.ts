@@ -1,0 +1,43 @@
+/** Files that are named on the command line. */
+import { readFile } from 'node:fs/promises';
+import { parseBootCfg, PcibackError, type Problem } from '../toolstack/index.ts';
+import { warn } from './failure.ts';
+
+/** Reads a whole file. Throws BAD-FILE with `remedy`, which says what file was expected. */
+export async function readText(file: string, remedy: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new PcibackError('BAD-FILE', `${file} cannot be read: ${code}`, remedy, { cause: error });
+  }
+}
+
+/** Where in a file a mistake is, as compilers say it: `web.cfg:4:12`. */
+export function placeOf(file: string, text: string, { at }: Problem): string {
+  const lines = text.slice(0, at).split('\n');
+  return `${file}:${lines.length}:${(lines.at(-1) ?? '').length + 1}`;
+}
+
+/** Warns of each mistake in a file with its place. */
+export function warnOf(file: string, text: string, problems: readonly Problem[]): void {
+  for (const each of problems) warn(`${placeOf(file, text, each)}: ${each.what}; ${each.remedy}`);
+}
+
+/**
+ * The hide list in the entry of a NetBSD boot.cfg that is booted without a key pressed, or else in the first that loads a
+ * kernel for Xen. Entries that are wrong are warned of and left out. Throws BAD-FILE.
+ */
+export async function readBootCfgHide(file: string): Promise<string> {
+  const text = await readText(file, 'name a boot.cfg of NetBSD');
+  const { chosen, entries } = parseBootCfg(text);
+  const entry = chosen ?? entries[0];
+  if (!entry)
+    throw new PcibackError(
+      'BAD-FILE',
+      `${file} loads no kernel for Xen`,
+      'name a boot.cfg with a load command',
+    );
+  warnOf(file, text, entry.parameters.problems);
+  return entry.parameters.entries.map(({ at, length }) => text.slice(at, at + length)).join('');
+}
