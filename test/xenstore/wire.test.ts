@@ -51,7 +51,7 @@ describe('messages', () => {
           const stream = Buffer.concat(sent.map(encodeMessage));
           const received = chopped(stream, places).flatMap((chunk) => [...parser.push(chunk)]);
           expect(received.map(plain)).toEqual(sent.map(plain));
-          },
+        },
       ),
     );
   });
