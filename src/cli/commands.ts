@@ -46,6 +46,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./conform.ts')).conform,
   },
   {
+    name: 'bench',
+    summary: 'measure the filter and the ring, against the least that could be done',
+    load: async () => (await import('./bench.ts')).bench,
+  },
+  {
     name: 'xenstored',
     summary: 'run the embedded xenstored of a loopback hypervisor',
     load: async () => (await import('./xenstored.ts')).xenstored,
