@@ -116,3 +116,18 @@ export function setUp(setup: Setup = {}): Bench {
     },
   };
 }
+
+/**
+ * Bytes that one turn of `run` allocates once it has been compiled: the median of several rounds, since a round in which the
+ * collector ran or the compiler finished says nothing. A boxed number has 12 bytes or more.
+ */
+export function bytesPerTurn(run: (turns: number) => void): number {
+  const turns = 20_000;
+  run(20 * turns);
+  const rounds = Array.from({ length: 31 }, () => {
+    const before = process.memoryUsage().heapUsed;
+    run(turns);
+    return (process.memoryUsage().heapUsed - before) / turns;
+  });
+  return rounds.sort((a, b) => a - b)[15] ?? Infinity;
+}
