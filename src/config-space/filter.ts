@@ -178,7 +178,11 @@ export class ConfigFilter {
     }
     const current = this.view(offset, size);
     const clears = (this.table.clears[offset >>> 2] ?? 0) >>> bitShift(offset);
-    if (((wanted ^ current) & ~clears) !== 0 || (wanted & current & clears) !== 0) this.deny(offset);
+    const refused = ((wanted ^ current) & ~clears) | (wanted & current & clears);
+    if (refused !== 0) {
+      this.deny(offset);
+      this.record.noteRefused(offset, refused);
+    }
     return WireError.success;
   }
 }

@@ -6,9 +6,11 @@ export { conform, type ConformFailure, type ConformReport } from './conform.ts';
 export { describe, type RegisterDescription } from './describe.ts';
 export { interruptMode, type InterruptMode, setMsi, setMsix } from './interrupts.ts';
 export { defaultMode, type FilterMode } from './mode.ts';
-export { formatQuirk, parseQuirk, type Quirk } from './quirks.ts';
+export { proposeQuirks } from './propose.ts';
+export { formatQuirk, parseQuirk, type Quirk, withQuirk } from './quirks.ts';
 export { FunctionRecord, InterruptKind, recordSize } from './record.ts';
 export type { Register } from './register.ts';
+export { type RegisterClass, registerClasses } from './register-class.ts';
 export {
   hasPendingTransactions,
   type Mismatch,

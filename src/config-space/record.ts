@@ -1,5 +1,5 @@
 /**
- * What requests have changed of a function's state, in 4096 bytes of fixed layout. The bytes are a mapped file: a store is
+ * What requests have changed of a function's state, in 8192 bytes of fixed layout. The bytes are a mapped file: a store is
  * enough to make a change outlive the process, and storing costs no system call.
  *
  *      byte                                                                                   bytes
@@ -12,6 +12,7 @@
  *     0x300  MSI-X table entry of each vector held                        (uint16)         256
  *     0x400  unused                                                                       1024
  *     0x800  denied writes of each dword register, no further than 65535  (uint16)        2048
+ *    0x1000  bits of each dword register that such writes asked to change (uint32)        4096
  *
  * A process can be killed between any two stores. What keeps the record usable:
  * - every field is one aligned store, and fields that belong together share a word: `interrupts` holds the kind of
@@ -25,10 +26,10 @@
  *   no interrupts are on are the leftovers of a request that was cut short, and are given back.
  */
 const magic = 0x42494350;
-const version = 1;
+const version = 2;
 
 /** Bytes of one record. */
-export const recordSize = 4096;
+export const recordSize = 8192;
 /** Vectors that one function can hold: what one request can ask for. */
 export const maxVectors = 128;
 
@@ -49,6 +50,8 @@ const counterBytes = 0x040;
 const pirqBytes = 0x100;
 const entryBytes = 0x300;
 const denialBytes = 0x800;
+const refusalBytes = 0x1000;
+const dwordRegisters = 1024;
 const mostDenials = 0xffff;
 
 /** Which kind of message-signalled interrupt a function uses on behalf of its guest. */
@@ -61,16 +64,18 @@ export class FunctionRecord {
   readonly #pirqs: Uint32Array;
   readonly #entries: Uint16Array;
   readonly #denials: Uint16Array;
+  readonly #refusals: Uint32Array;
 
   private constructor(buffer: ArrayBuffer) {
     this.#words = new Uint32Array(buffer, 0, counterBytes / 4);
     this.#counters = new Float64Array(buffer, counterBytes, 4);
     this.#pirqs = new Uint32Array(buffer, pirqBytes, maxVectors);
     this.#entries = new Uint16Array(buffer, entryBytes, maxVectors);
-    this.#denials = new Uint16Array(buffer, denialBytes, (recordSize - denialBytes) / 2);
+    this.#denials = new Uint16Array(buffer, denialBytes, dwordRegisters);
+    this.#refusals = new Uint32Array(buffer, refusalBytes, dwordRegisters);
   }
 
-  /** Starts a record afresh in `buffer` (at least 4096 bytes), for a function whose command register reads `command`. */
+  /** Starts a record afresh in `buffer` (at least 8192 bytes), for a function whose command register reads `command`. */
   static create(buffer: ArrayBuffer, command: number): FunctionRecord {
     const record = new FunctionRecord(buffer);
     record.reset(command);
@@ -92,6 +97,7 @@ export class FunctionRecord {
     this.#pirqs.fill(0);
     this.#entries.fill(0);
     this.#denials.fill(0);
+    this.#refusals.fill(0);
     this.commandShadow = command;
     this.#words[Word.generation] = generation;
     this.#words[Word.version] = version;
@@ -212,6 +218,18 @@ export class FunctionRecord {
     this.#counters[Counter.denied] = this.denied + 1;
     const times = this.deniedAt(offset);
     if (times < mostDenials) this.#denials[offset >>> 2] = times + 1;
+  }
+
+  /**
+   * Bits of the dword register that holds the byte at `offset` which denied writes asked to change, where that takes no more
+   * than a quirk: in registers without a rule, and outside of the mask of a quirk. Unsigned.
+   */
+  refusedAt(offset: number): number {
+    return this.#refusals[offset >>> 2] ?? 0;
+  }
+  /** `bits` are those of the register that begins at `offset`. */
+  noteRefused(offset: number, bits: number): void {
+    this.#refusals[offset >>> 2] = this.refusedAt(offset) | (bits << ((offset & 3) << 3));
   }
 
   #get(word: number): number {

@@ -85,7 +85,11 @@ export const forwarded: WriteRule = {
       return WireError.success;
     }
     const current = hardware.read(offset, width);
-    if (((value ^ current) & fixed) !== 0) filter.deny(offset);
+    const refused = (value ^ current) & fixed;
+    if (refused !== 0) {
+      filter.deny(offset);
+      filter.record.noteRefused(offset, refused);
+    }
     hardware.write(offset, width, ((value & reaches) | (current & fixed)) >>> 0);
     return WireError.success;
   },

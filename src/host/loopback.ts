@@ -13,7 +13,7 @@ import type { FunctionFacts, Platform, Ring } from './platform.ts';
 
 const ENODEV = 19;
 const EINVAL = 22;
-const recordBytes = 4096;
+const recordBytes = 8192;
 
 /** "A hypervisor in a directory": guests are processes, functions are models, and nothing of the machine is touched. */
 export class LoopbackPlatform implements Platform {

@@ -97,7 +97,7 @@ export interface Platform {
   releaseDomain(domid: number): void;
   /** The pirq of the guest's legacy interrupt for this function, 0 when it has none. */
   intxPirq(sbdf: Sbdf): number;
-  /** 4096 bytes that belong to this function and outlive the process: its record of what requests changed. */
+  /** 8192 bytes that belong to this function and outlive the process: its record of what requests changed. */
   mapRecord(sbdf: Sbdf): ArrayBuffer;
   close(): void;
 }

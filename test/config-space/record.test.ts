@@ -20,6 +20,7 @@ describe('a record', () => {
     record.countWrite();
     record.countFailure();
     record.countDenied(0xffc);
+    record.noteRefused(0xffe, 0x8001);
     const found = FunctionRecord.adopt(buffer.slice(0));
     expect(found).toMatchObject({
       commandShadow: 0x0407,
@@ -39,6 +40,7 @@ describe('a record', () => {
       0x1_0037, 0x38, 7, 2047,
     ]);
     expect([found?.deniedAt(0xffc), found?.deniedAt(0xff8)]).toEqual([1, 0]);
+    expect([found?.refusedAt(0xffc), found?.refusedAt(0xff8)]).toEqual([0x8001_0000, 0]);
   });
 
   it('lies where the layout says', () => {
@@ -46,10 +48,11 @@ describe('a record', () => {
     record.enabled = true;
     record.addVector(0x0102, 0x0304_0506);
     record.countDenied(0x08);
+    record.noteRefused(0x08, 1);
     const bytes = new DataView(buffer);
     expect(String.fromCodePoint(...new Uint8Array(buffer, 0, 4))).toBe('PCIB');
     expect([bytes.getUint32(4, true), bytes.getUint32(8, true), bytes.getUint32(12, true)]).toEqual([
-      1, 1, 2,
+      2, 1, 2,
     ]);
     expect(bytes.getUint32(0x10, true)).toBe(1);
     expect(bytes.getUint32(0x20, true)).toBe(1);
@@ -57,6 +60,7 @@ describe('a record', () => {
     expect(bytes.getUint32(0x100, true)).toBe(0x0304_0506);
     expect(bytes.getUint16(0x300, true)).toBe(0x0102);
     expect(bytes.getUint16(0x804, true)).toBe(1);
+    expect(bytes.getUint32(0x1008, true)).toBe(1);
   });
 
   it('shows the next guest nothing of the last one', () => {
@@ -64,6 +68,7 @@ describe('a record', () => {
     record.sizing = 1;
     record.addVector(1, 2);
     record.countDenied(4);
+    record.noteRefused(4, 1);
     record.reset(0x0006);
     expect(record).toMatchObject({ commandShadow: 6, sizing: 0, vectors: 0, denied: 0, generation: 2 });
     const clean = FunctionRecord.create(new ArrayBuffer(recordSize), 0x0006);

@@ -77,10 +77,10 @@ describe('the loopback platform', () => {
     const second = new LoopbackPlatform(directory);
     onTestFinished(() => second.close());
     const record = second.mapRecord(nic.sbdf);
-    expect(record.byteLength).toBe(4096);
+    expect(record.byteLength).toBe(8192);
     expect(new Uint8Array(record)[7]).toBe(42);
     expect(new Uint8Array(second.mapRecord(xhci.sbdf))[7]).toBe(0);
-    expect(statSync(join(directory, 'state', 'record', '0000:41:00.0')).size).toBe(4096);
+    expect(statSync(join(directory, 'state', 'record', '0000:41:00.0')).size).toBe(8192);
   });
 
   it('says when there is no room for records', () => {
