@@ -7,14 +7,25 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { filter, firstValueFrom, ReplaySubject } from 'rxjs';
 import { writeCapturedTree } from './captured-tree.ts';
 
 const pciback = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+
+export interface DaemonEvent {
+  readonly type: string;
+  readonly subject?: string;
+  readonly domid?: number;
+  readonly to?: string;
+}
 
 export class LoopbackHost implements AsyncDisposable {
   readonly directory: string;
   readonly #tree: string;
   #daemon: ChildProcess | null = null;
+  #events = new ReplaySubject<DaemonEvent>();
+  /** All that the daemons on this directory have reported. */
+  readonly reported: DaemonEvent[] = [];
 
   static async make(): Promise<LoopbackHost> {
     const base = await mkdtemp(join(tmpdir(), 'host-'));
@@ -34,12 +45,18 @@ export class LoopbackHost implements AsyncDisposable {
     const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, '--hide', hide];
     const daemon = spawn(process.execPath, [pciback, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#daemon = daemon;
-    await new Promise<void>((resolve, reject) => {
-      daemon.once('exit', (code, signal) => reject(new Error(`serve ended with ${signal ?? code}`)));
-      createInterface({ input: daemon.stdout }).on('line', (line) => {
-        if ((JSON.parse(line) as { type: string }).type === 'backend.ready') resolve();
-      });
-    });
+    const events = new ReplaySubject<DaemonEvent>();
+    this.#events = events;
+    events.subscribe((event) => this.reported.push(event));
+    createInterface({ input: daemon.stdout })
+      .on('line', (line) => events.next(JSON.parse(line) as DaemonEvent))
+      .on('close', () => events.complete());
+    await this.until(({ type }) => type === 'backend.ready');
+  }
+
+  /** The first event of the daemon that runs now, past or to come, of which `isIt` holds. Rejects when it ends before. */
+  until(isIt: (event: DaemonEvent) => boolean): Promise<DaemonEvent> {
+    return firstValueFrom(this.#events.pipe(filter(isIt)));
   }
 
   /** Runs another command of pciback on the directory, and returns what it printed. */

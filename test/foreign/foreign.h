@@ -85,6 +85,7 @@ struct bar {
     int index; /* 6: the ROM */
     char kind; /* i: ports, m: 32-bit, M: 64-bit, r: ROM */
     uint64_t base, size;
+    uint32_t low; /* the register, type bits and all */
 };
 
 struct capability {
@@ -105,7 +106,10 @@ struct function {
     int enabled_vectors;
 };
 
-enum { MAX_FUNCTIONS = 64, PATIENCE = 2000 };
+enum { MAX_FUNCTIONS = 64 };
+
+/* Milliseconds after which a request is given up: two seconds like Linux, or what FOREIGN_PATIENCE says. */
+int patience(void);
 
 struct bus {
     struct channel *channel;

@@ -96,7 +96,7 @@ static void load_round(uint64_t *wrong, double *longest)
             const int read = pci_read(&bus, fn, offset, 4, &value);
             if (channel.lost == lost && (read != 0 || (value & ~0xfu) != (uint32_t)~(bar->size - 1)))
                 ++*wrong;
-            pci_write(&bus, fn, offset, 4, (uint32_t)bar->base);
+            pci_write(&bus, fn, offset, 4, bar->low);
         }
     }
 }

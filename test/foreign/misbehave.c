@@ -24,7 +24,7 @@ static void expect_error(struct bus *bus, const char *name, struct pci_op op, in
     const uint32_t value = op.value;
     const bool is_bad_read = op.cmd == 0 && err == BAD_OFFSET;
     op.err = 0x5a5a5a5a;
-    if (!channel_exchange(bus->channel, &op, PATIENCE)) {
+    if (!channel_exchange(bus->channel, &op, patience())) {
         report(name, false, "no answer", 0, 0);
         return;
     }
@@ -32,7 +32,7 @@ static void expect_error(struct bus *bus, const char *name, struct pci_op op, in
     report(name, held, "err %ld value %ld", op.err, (long)op.value);
     if (op.cmd == 4 && op.err == 0) {
         op.cmd = 5;
-        channel_exchange(bus->channel, &op, PATIENCE);
+        channel_exchange(bus->channel, &op, patience());
     }
 }
 

@@ -1,10 +1,17 @@
 /* Configuration space: probing, sizing, capability lists, MSI-X. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "foreign.h"
 
 enum { CONF_READ = 0, CONF_WRITE = 1, ENABLE_MSIX = 4, DISABLE_MSIX = 5 };
+
+int patience(void)
+{
+    const char *text = getenv("FOREIGN_PATIENCE");
+    return text ? atoi(text) : 2000;
+}
 
 static struct pci_op op_for(const struct function *fn, uint32_t cmd)
 {
@@ -17,7 +24,7 @@ int pci_read(struct bus *bus, const struct function *fn, int offset, int size, u
     op.offset = offset;
     op.size = size;
     *value = 0xffffffffu;
-    if (!channel_exchange(bus->channel, &op, PATIENCE))
+    if (!channel_exchange(bus->channel, &op, patience()))
         return PCI_LOST;
     if (op.err == 0)
         *value = size == 4 ? op.value : op.value & ((1u << (8 * size)) - 1);
@@ -30,7 +37,7 @@ int pci_write(struct bus *bus, const struct function *fn, int offset, int size, 
     op.offset = offset;
     op.size = size;
     op.value = value;
-    return channel_exchange(bus->channel, &op, PATIENCE) ? op.err : PCI_LOST;
+    return channel_exchange(bus->channel, &op, patience()) ? op.err : PCI_LOST;
 }
 
 static uint32_t peek(struct bus *bus, const struct function *fn, int offset, int size)
@@ -69,20 +76,20 @@ static void size_bars(struct bus *bus, struct function *fn)
             continue;
         bar->index = i;
         if (mask & 1) {
-            *bar = (struct bar){i, 'i', was & ~3u, lowest_bit(mask & ~3u)};
+            *bar = (struct bar){i, 'i', was & ~3u, lowest_bit(mask & ~3u), was};
         } else if ((mask & 6) == 4 && i + 1 < count) {
             size_register(bus, fn, 0x14 + 4 * i, 0xffffffffu, &upper, &upper_mask);
             *bar = (struct bar){i, 'M', (uint64_t)upper << 32 | (was & ~0xfu),
-                                lowest_bit((uint64_t)upper_mask << 32 | (mask & ~0xfu))};
+                                lowest_bit((uint64_t)upper_mask << 32 | (mask & ~0xfu)), was};
             i++;
         } else {
-            *bar = (struct bar){i, 'm', was & ~0xfu, lowest_bit(mask & ~0xfu)};
+            *bar = (struct bar){i, 'm', was & ~0xfu, lowest_bit(mask & ~0xfu), was};
         }
         fn->bars++;
     }
     size_register(bus, fn, rom, 0xfffff800u, &was, &mask);
     if (mask & 0xfffff800u)
-        fn->bar[fn->bars++] = (struct bar){6, 'r', was & 0xfffff800u, lowest_bit(mask & 0xfffff800u)};
+        fn->bar[fn->bars++] = (struct bar){6, 'r', was & 0xfffff800u, lowest_bit(mask & 0xfffff800u), was};
     if (command & 3)
         pci_write(bus, fn, 4, 2, command);
 }
@@ -157,7 +164,7 @@ bool pci_enable_msix(struct bus *bus, struct function *fn, char *why, size_t len
     for (uint32_t i = 0; i < op.value; i++)
         op.msix[i] = (struct msix_entry){.vector = 0xffff, .entry = (uint16_t)i};
     const uint32_t wanted = op.value;
-    if (!channel_exchange(bus->channel, &op, PATIENCE) || op.err != 0 || op.value != 0) {
+    if (!channel_exchange(bus->channel, &op, patience()) || op.err != 0 || op.value != 0) {
         snprintf(why, length, "err %d value %u", op.err, op.value);
         return false;
     }
@@ -178,5 +185,5 @@ bool pci_disable_msix(struct bus *bus, struct function *fn)
 {
     struct pci_op op = op_for(fn, DISABLE_MSIX);
     fn->enabled_vectors = 0;
-    return channel_exchange(bus->channel, &op, PATIENCE) && op.err == 0;
+    return channel_exchange(bus->channel, &op, patience()) && op.err == 0;
 }

@@ -38,9 +38,17 @@ export class ForeignRun {
   readonly #child: ChildProcess;
   readonly #events = new ReplaySubject<ForeignEvent>();
 
-  constructor(program: ForeignProgram, directory: string, domid: number, steps: readonly string[]) {
+  /** `patience`: milliseconds after which it gives a request up; two seconds, as Linux, when not given. */
+  constructor(
+    program: ForeignProgram,
+    directory: string,
+    domid: number,
+    steps: readonly string[],
+    patience = 2_000,
+  ) {
     const child = spawn(program.path, [directory, String(domid), ...steps], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, FOREIGN_PATIENCE: String(patience) },
     });
     this.#child = child;
     createInterface({ input: child.stdout }).on('line', (line) => {

@@ -73,6 +73,8 @@ test('a foreign front-end finds what was attached, sizes it and has its interrup
   expect(vectors.flat().every((pirq) => pirq > 0)).toBe(true);
   expect(run.all('load')).toMatchObject([{ lost: 0, wrong: 0, disturbed: 0 }]);
   expect(run.all('closed')).toEqual([{ event: 'closed', followed: true }]);
+  // A guest that does only what every guest does is denied nothing.
+  expect(host.reported.filter(({ type }) => type === 'register.denied')).toEqual([]);
 });
 
 test('nothing that a foreign front-end misbehaves with gets through, and it is served as before', async () => {
