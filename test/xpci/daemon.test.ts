@@ -37,6 +37,8 @@ test.each(['linux', 'netbsd', 'minios'] as const)(
       ],
     );
     await guest.kill();
+    await destroyDomain(host.directory, 7);
+    await host.until(({ type, to }) => type === 'guest.state' && to === 'released');
     expect(host.reported.filter(({ type }) => type === 'register.denied')).toEqual([]);
   },
 );
