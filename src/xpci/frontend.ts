@@ -223,9 +223,10 @@ export class FrontEnd {
       await this.#write(write);
       for (;;) {
         const [, backend] = await this.#readStates();
-        const isGone = this.#backendPath === undefined;
-        if (isGone || (backend >= until.atLeast && backend <= until.atMost)) break;
-        if (this.#request === 'stop' || performance.now() >= deadline) break;
+        // A device that is gone has no states, and a guest that is killed writes none.
+        if (this.#backendPath === undefined || this.#request === 'stop') return this.#disconnect();
+        if (backend >= until.atLeast && backend <= until.atMost) break;
+        if (this.#request !== 'none' || performance.now() >= deadline) break;
         await this.#doorbell.wait(deadline - performance.now());
       }
     }

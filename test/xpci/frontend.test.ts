@@ -277,6 +277,27 @@ test('mini-os begins again after a close, once the back-end is back in InitWait'
   await frontEnd.stop();
 });
 
+test('a guest that ends does not wait for a back-end that never follows', async () => {
+  const { store, connect, goesTo, backendGoesTo, frontEnd, hypervisor } = start(minios);
+  await connect();
+  backendGoesTo(5);
+  await goesTo(6);
+  await frontEnd.stop();
+  expect(store.nodes.get(`${device}/state`)).toBe('6');
+  expect(hypervisor.grants.map(({ open }) => open)).toEqual([false]);
+});
+
+test('a device that is removed during its close is written to no more', async () => {
+  const { store, connect, goesTo, says, frontEnd } = start(linux);
+  await connect();
+  const closed = frontEnd.close();
+  await goesTo(5);
+  store.remove(device);
+  await says('disconnected');
+  await closed;
+  expect(store.nodes.has(`${device}/state`)).toBe(false);
+});
+
 test('mini-os cannot reach a function whose vdev key is missing', async () => {
   const { goesTo, backendGoesTo, frontEnd, hypervisor } = start(minios);
   await goesTo(3);
