@@ -17,6 +17,8 @@
       'platform.cc',
       'responder.cc',
       'ring.cc',
+      'xen.cc',
+      'xen_libraries.cc',
     ],
     'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
     'defines': [

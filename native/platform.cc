@@ -3,7 +3,7 @@
 namespace pciback {
 
 const PlatformOps* find_platform(const std::string& name) {
-  static const PlatformOps* const providers[] = {&kLoopbackPlatform};
+  static const PlatformOps* const providers[] = {&kLoopbackPlatform, &kXenPlatform};
   for (const PlatformOps* ops : providers)
     if (name == ops->name) return ops;
   return nullptr;

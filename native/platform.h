@@ -66,6 +66,8 @@ const PlatformOps* find_platform(const std::string& name);
 
 // "A hypervisor in a directory" (loopback.cc).
 extern const PlatformOps kLoopbackPlatform;
+// Xen, through its own libraries (xen.cc).
+extern const PlatformOps kXenPlatform;
 
 // A connection with the operations that belong to it. Rings share it, so it may be dropped before them.
 class Connection {
