@@ -90,9 +90,9 @@ export const barRule: WriteRule = {
     const { hardware, record, table } = filter;
     const bar = barAt(offset);
     const address = table.bars.addresses[bar] ?? 0;
-    const sizing = (value | (table.bars.typeMasks[bar] ?? 0)) >>> 0 === 0xffff_ffff;
+    const sizing = (value | (table.bars.typeMasks[bar] ?? 0)) === -1;
     if (!sizing) {
-      if (value !== address) filter.deny(offset);
+      if (value !== (address | 0)) filter.deny(offset);
       else if (hardware.read(offset, 4) !== address) hardware.write(offset, 4, address);
     }
     record.sizing = sizing ? record.sizing | (1 << bar) : record.sizing & ~(1 << bar);

@@ -71,7 +71,7 @@ export class ConfigFilter {
       return WireError.invalidOffset;
     }
     this.record.countRead();
-    this.value = this.record.resetting ? widthMask(size) >>> 0 : this.view(offset, size);
+    this.value = (this.record.resetting ? widthMask(size) : this.view(offset, size)) >>> 0;
     return WireError.success;
   }
 
@@ -96,13 +96,16 @@ export class ConfigFilter {
     return err;
   }
 
-  /** What a guest sees in `size` bytes at `offset`, which must be accessible. */
+  /**
+   * What a guest sees in `size` bytes at `offset`, which must be accessible. Signed, as is every value that goes from function
+   * to function on the path of an access: V8 would have to allocate an unsigned one that does not fit into 31 bits.
+   */
   view(offset: number, size: number): number {
     const register = offset >>> 2;
     const shift = bitShift(offset);
     const live = ((this.table.live[register] ?? 0) >>> shift) & widthMask(size);
     const shown = ((this.#shown[register] ?? 0) >>> shift) & widthMask(size) & ~live;
-    return live === 0 ? shown >>> 0 : ((this.hardware.read(offset, size as AccessSize) & live) | shown) >>> 0;
+    return live === 0 ? shown : (this.hardware.read(offset, size as AccessSize) & live) | shown;
   }
 
   /**
@@ -162,18 +165,18 @@ export class ConfigFilter {
   /** The value for the whole of a register: natural alignment has it that the access contains it, or lies within it. */
   #widen(register: Register, offset: number, size: number, value: number): number {
     if (size >= register.size) {
-      return ((value >>> ((register.offset - offset) << 3)) & widthMask(register.size)) >>> 0;
+      return (value >>> ((register.offset - offset) << 3)) & widthMask(register.size);
     }
     const shift = (offset - register.offset) << 3;
     const written = widthMask(size) << shift;
-    return ((this.view(register.offset, register.size) & ~written) | ((value << shift) & written)) >>> 0;
+    return (this.view(register.offset, register.size) & ~written) | ((value << shift) & written);
   }
 
   /** A write that touches no register with a rule. */
   #applyOpen(offset: number, size: number, value: number): WireError {
-    const wanted = (value & widthMask(size)) >>> 0;
+    const wanted = value & widthMask(size);
     if (this.table.mode.permissive) {
-      this.hardware.write(offset, size as AccessSize, wanted);
+      this.hardware.write(offset, size as AccessSize, wanted >>> 0);
       return WireError.success;
     }
     const current = this.view(offset, size);

@@ -17,7 +17,10 @@ import type { Seized } from './seize.ts';
 export interface WriteRule {
   /** What becomes of a write, in a few words for people. */
   readonly meaning: string;
-  /** Decides on a write and performs it. `value` is as wide as the register: what was not written is as a read shows it. */
+  /**
+   * Decides on a write and performs it. `value` is as wide as the register: what was not written is as a read shows it. That of
+   * a register of four bytes is signed.
+   */
   apply(filter: ConfigFilter, register: Register, value: number): WireError;
 }
 
