@@ -158,6 +158,18 @@ describe('opening', () => {
     expect(directory.read('evt/7/9.peer')).toBe('0 2');
   });
 
+  test('links that were laid under the name of the temporary file are not followed', () => {
+    const directory = new LoopbackDirectory();
+    directory.makeGuest(7, 8, 9);
+    writeFileSync(directory.in('victim'), 'untouched');
+    for (let serial = 0; serial < 1000; serial++)
+      symlinkSync(directory.in('victim'), directory.in(`evt/7/9.peer.${process.pid}.${serial}~`));
+    const hypervisor = Hypervisor.loopback(directory.path);
+    expect(reasonOf(() => hypervisor.openRing(7, 8, 9, () => undefined))).toBe('EVENT-CHANNEL-FAILED');
+    expect(directory.read('victim')).toBe('untouched');
+    expect(directory.list('evt/0')).toEqual([]);
+  });
+
   test('a directory that does not exist', () => {
     expect(reasonOf(() => Hypervisor.loopback('/nonexistent'))).toBe('BAD-DIRECTORY');
   });

@@ -49,7 +49,7 @@ const complement = (ring: Ring): number => ~(ring.op[OpWord.offset] ?? 0);
 test('no bit of the flags is lost while bit 0 is cleared', { timeout }, async () => {
   const { ring, tell, result } = await meet('count');
   tell();
-  for (let answered = 0; answered < 20_000; await turn())
+  for (let answered = 0; answered < 200_000; await turn())
     for (let i = 0; i < 10_000; i++)
       if (ring.look(1) === 'request' && ring.answer(0, 0, 0) === 'published') answered++;
   tell();
