@@ -242,8 +242,11 @@ export class GuestSession {
   /** Before the front-end is up, a function that cannot be exported fails the guest: it was promised all of them. */
   async #exportListed(view: GuestView): Promise<void> {
     for (const device of view.devices ?? []) {
-      if (device.state === Closing) await this.#takeBackListed(device);
-      else if (device.state !== Closed) await this.#export(device);
+      if (device.state === Closing) {
+        await this.#takeBackListed(device);
+        // Without a front-end there is no handshake whose end would tell the toolstack.
+        await this.#writer.withdrawn(device.index);
+      } else if (device.state !== Closed) await this.#export(device);
     }
     await this.#writer.publishRoots(this.#functions.roots());
     await this.#writer.advance([InitWait], Initialised);
@@ -280,7 +283,7 @@ export class GuestSession {
       if (!(error instanceof PcibackError) || error.reason === 'WORKER-DIED') throw error;
       const sbdf = device.sbdf === undefined ? {} : { sbdf: device.sbdf };
       this.#host.emit(makeEvent('attach.failed', { ...sbdf, domid: this.domid, ...failureDetails(error) }));
-      await this.#writer.rejected(device.index);
+      await this.#writer.withdrawn(device.index);
       await this.#writer.fatal(errnoOf(error.reason), error.message);
     }
   }

@@ -38,8 +38,8 @@ export class XenbusWriter {
     });
   }
 
-  /** Says that a function that was to be added will not be: the front-end passes over it. */
-  async rejected(index: number): Promise<void> {
+  /** Says that the guest does not have a function: it could not be added, or was taken back before the front-end was up. */
+  async withdrawn(index: number): Promise<void> {
     await this.#whilePresent((tx) => tx.write(`${this.#base}/state-${index}`, String(XenbusState.Closed)));
   }
 
