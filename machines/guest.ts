@@ -93,6 +93,8 @@ const guest = setup({
     /** The toolstack has removed our directory, or the guest and its directory are no more. */
     gone: ({ context: { view, frontendSeen } }) =>
       !view.present || (frontendSeen && view.frontendState === Unknown),
+    /** Only a toolstack writes Initialising there: it has removed our directory and made a new one for another device. */
+    replaced: ({ context: { view } }) => view.state === Initialising,
     /** The toolstack wrote Closing into our directory (xend, and libxl's generic teardown). */
     toldToClose: ({ context: { view } }) => view.state === Closing,
     stopping: ({ context }) => context.stopping,
@@ -100,12 +102,16 @@ const guest = setup({
     fresh: ({ context: { view } }) => view.state === Initialising,
     /** An earlier back-end got further than that. */
     inheritable: ({ context: { view } }) => view.state >= InitWait,
-    listed: ({ context: { view } }) => view.devices !== undefined,
+    /** There is something to export, or to complain about. */
+    listed: ({ context: { view } }) => view.devices !== undefined || view.badCount !== undefined,
     pending: ({ context }) => pendingDevices(context),
     frontendReady: ({ context: { view } }) => view.frontendState === Initialised,
     frontendConnected: ({ context: { view } }) => view.frontendState === Connected,
     frontendClosing: ({ context: { view } }) => view.frontendState === Closing,
     frontendClosed: ({ context: { view } }) => view.frontendState === Closed,
+    /** The device is to go, and its front-end was never up, or has left: nobody will ever say Closed. */
+    deserted: ({ context: { view, stopping } }) =>
+      (stopping || !view.online) && (view.frontendState === Unknown || view.frontendState === Initialising),
     /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
@@ -169,6 +175,7 @@ const positions: readonly Position[] = [
 /** What ends the service of a connected guest, in order of precedence. */
 const endings = [
   { guard: 'gone', target: 'releasing' },
+  { guard: 'replaced', target: 'releasing' },
   { guard: 'stopping', target: 'disconnecting' },
   { guard: 'toldToClose', target: 'disconnecting' },
   { guard: 'frontendClosing', target: 'disconnecting' },
@@ -211,6 +218,7 @@ export const guestMachine = guest.createMachine({
       description: 'InitWait: the functions are not listed yet.',
       always: [
         { guard: 'gone', target: 'releasing' },
+        { guard: 'replaced', target: 'releasing' },
         { guard: 'stopping', target: 'releasing' },
         { guard: 'toldToClose', target: 'disconnecting' },
         { guard: 'listed', target: 'exporting' },
@@ -267,7 +275,9 @@ export const guestMachine = guest.createMachine({
       description: 'Closing: the ring is down, the front-end has still to say that it is closed.',
       always: [
         { guard: 'gone', target: 'releasing' },
+        { guard: 'replaced', target: 'releasing' },
         { guard: 'frontendClosed', target: 'shutting' },
+        { guard: 'deserted', target: 'shutting' },
       ],
       after: { patience: { guard: 'stopping', target: 'releasing' } },
     },
@@ -277,6 +287,7 @@ export const guestMachine = guest.createMachine({
         'Closed: the functions stay with the guest while it is online, and a front-end may start over.',
       always: [
         { guard: 'gone', target: 'releasing' },
+        { guard: 'replaced', target: 'releasing' },
         { guard: 'stopping', target: 'releasing' },
         { guard: 'offline', target: 'releasing' },
         { guard: 'frontendRestarts', target: 'announcing' },

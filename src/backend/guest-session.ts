@@ -28,6 +28,7 @@ import {
   frontendKeyNames,
   parseFrontendKeys,
   parseXenbusState,
+  quote,
   readBackendView,
   xenbusStateName,
 } from '../xenbus/index.ts';
@@ -206,7 +207,8 @@ export class GuestSession {
   // --- reading ------------------------------------------------------------------------------------------------------
 
   async #observe(): Promise<void> {
-    this.#actor.send({ type: 'observed', view: await this.#readView() });
+    const view = await this.#readView();
+    if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'observed', view });
   }
 
   async #readView(): Promise<GuestView> {
@@ -241,15 +243,28 @@ export class GuestSession {
 
   /** Before the front-end is up, a function that cannot be exported fails the guest: it was promised all of them. */
   async #exportListed(view: GuestView): Promise<void> {
+    if (view.badCount !== undefined) {
+      throw new PcibackError(
+        'BACKEND-KEYS',
+        `num_devs of domain ${this.domid} is ${quote(view.badCount)}, which is no number of functions`,
+        'see what the toolstack wrote there',
+      );
+    }
     for (const device of view.devices ?? []) {
       if (device.state === Closing) {
         await this.#takeBackListed(device);
         // Without a front-end there is no handshake whose end would tell the toolstack.
         await this.#writer.withdrawn(device.index);
-      } else if (device.state !== Closed) await this.#export(device);
+      } else if (device.state !== Closed && !this.#isExported(device)) await this.#export(device);
     }
     await this.#writer.publishRoots(this.#functions.roots());
     await this.#writer.advance([InitWait], Initialised);
+  }
+
+  /** The guest has it, and its directory says so. */
+  #isExported({ sbdf, state, vdev }: DeviceEntry): boolean {
+    if (sbdf === undefined || vdev === undefined || state !== Initialised) return false;
+    return this.#functions.guestAddressOf(sbdf) === vdev;
   }
 
   /** Always ends: what cannot be added is refused by itself, what cannot be taken back was never here. */
@@ -371,8 +386,9 @@ export class GuestSession {
     const owned = this.#host.registry.ownedBy(this.domid);
     await this.#functions.giveBack(...owned);
     await this.#endWorker();
+    // A directory that says Initialising is a new one already, and none of ours.
     await this.#writer.advance(
-      [Initialising, InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
+      [InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
       Closed,
     );
     if (!(await this.#host.xenstore.isIntroduced(this.domid))) await this.#sweep(owned);

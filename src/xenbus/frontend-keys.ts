@@ -1,6 +1,6 @@
 import { PcibackError } from '../errors.ts';
 import { protocolMagic } from '../ring/layout.ts';
-import { parseDecimal } from './text.ts';
+import { parseDecimal, quote } from './text.ts';
 
 /** What a front-end publishes before it goes to Initialised. */
 export interface FrontendKeys {
@@ -42,10 +42,4 @@ export function parseFrontendKeys(values: readonly (string | undefined)[]): Fron
     );
   }
   return { grantRef, port };
-}
-
-/** A guest's text, safe and short enough for a message. */
-function quote(text: string | undefined): string {
-  const shown = (text ?? '').slice(0, 32);
-  return JSON.stringify(shown.length < (text ?? '').length ? `${shown}...` : shown);
 }

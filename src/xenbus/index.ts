@@ -10,5 +10,5 @@ export {
   lastDomid,
 } from './paths.ts';
 export { XenbusState, parseXenbusState, xenbusStateName } from './state.ts';
-export { parseDecimal } from './text.ts';
+export { parseDecimal, quote } from './text.ts';
 export { type DeviceEntry, type GuestView, absentView, mostDevices, readBackendView } from './view.ts';

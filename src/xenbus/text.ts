@@ -7,3 +7,11 @@ export function parseDecimal(text: string | undefined, most: number): number | u
   const value = Number(text);
   return value <= most ? value : undefined;
 }
+
+const mostShown = 32;
+
+/** A text from xenstore, safe and short enough for a message. */
+export function quote(text: string | undefined): string {
+  const shown = (text ?? '').slice(0, mostShown);
+  return JSON.stringify(shown.length < (text ?? '').length ? `${shown}...` : shown);
+}

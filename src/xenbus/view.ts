@@ -29,6 +29,8 @@ export interface GuestView {
   readonly frontendState: XenbusState;
   /** Undefined until the toolstack has written `num_devs`. */
   readonly devices: readonly DeviceEntry[] | undefined;
+  /** What `num_devs` says when that is no number of functions; there are no `devices` then. */
+  readonly badCount: string | undefined;
 }
 
 /** A bus has 256 functions, and a guest one bus: no honest directory lists more. */
@@ -42,6 +44,7 @@ export const absentView = (domid: number): GuestView => ({
   frontendPath: frontendPath(domid),
   frontendState: XenbusState.Unknown,
   devices: undefined,
+  badCount: undefined,
 });
 
 type Read = (path: string) => Promise<string | undefined>;
@@ -69,6 +72,7 @@ export async function readBackendView(read: Read, domid: number): Promise<GuestV
       total === undefined
         ? undefined
         : await Promise.all(Array.from({ length: total }, (_, index) => readDevice(read, base, index))),
+    badCount: total === undefined ? count : undefined,
   };
 }
 

@@ -33,6 +33,7 @@ const view = (own: XenbusState, frontend: XenbusState, more: Partial<GuestView> 
   frontendPath: frontendPath(5),
   frontendState: frontend,
   devices: [listed(XenbusState.Initialised)],
+  badCount: undefined,
   ...more,
 });
 
@@ -103,6 +104,7 @@ interface Resting {
   readonly frontend: Partial<Record<XenbusState, string>>;
   /** Where it leads when the toolstack writes into our directory, or takes it away. */
   readonly toldToClose?: string;
+  readonly replaced?: string;
   readonly gone?: string;
   readonly stop?: string;
   readonly offline?: string;
@@ -114,12 +116,14 @@ const resting: Record<string, Resting> = {
   seen: {
     frontend: { [Unknown]: 'releasing' },
     gone: 'releasing',
+    replaced: 'announcing',
     stop: 'released',
     toldToClose: 'adopting',
   },
   waiting: {
     frontend: { [Unknown]: 'releasing' },
     gone: 'releasing',
+    replaced: 'releasing',
     stop: 'releasing',
     toldToClose: 'disconnecting',
   },
@@ -131,6 +135,7 @@ const resting: Record<string, Resting> = {
       [Closed]: 'disconnecting',
     },
     gone: 'releasing',
+    replaced: 'releasing',
     stop: 'disconnecting',
     toldToClose: 'disconnecting',
     workerDied: 'adopting',
@@ -138,6 +143,7 @@ const resting: Record<string, Resting> = {
   connected: {
     frontend: { [Unknown]: 'releasing', [Closing]: 'disconnecting', [Closed]: 'disconnecting' },
     gone: 'releasing',
+    replaced: 'releasing',
     stop: 'disconnecting',
     toldToClose: 'disconnecting',
     workerDied: 'adopting',
@@ -151,15 +157,23 @@ const resting: Record<string, Resting> = {
       [Closed]: 'disconnecting',
     },
     gone: 'releasing',
+    replaced: 'releasing',
     stop: 'disconnecting',
     toldToClose: 'disconnecting',
     workerDied: 'adopting',
     ringLost: 'disconnecting',
   },
-  closing: { frontend: { [Unknown]: 'releasing', [Closed]: 'shutting' }, gone: 'releasing' },
+  closing: {
+    frontend: { [Unknown]: 'releasing', [Closed]: 'shutting' },
+    gone: 'releasing',
+    replaced: 'releasing',
+    stop: 'shutting',
+    offline: 'shutting',
+  },
   closed: {
     frontend: { [Unknown]: 'releasing', [Initialising]: 'announcing', [Initialised]: 'announcing' },
     gone: 'releasing',
+    replaced: 'releasing',
     stop: 'releasing',
     offline: 'releasing',
   },
@@ -194,6 +208,9 @@ describe.each(Object.entries(resting))('resting in %s', (state, rules) => {
   });
   test('the directory goes away', () => {
     expect(after({ type: 'observed', view: absentView(5) })).toBe(rules.gone ?? state);
+  });
+  test('the directory is removed, and a new one made', () => {
+    expect(after(seen({ state: Initialising }))).toBe(rules.replaced ?? state);
   });
   test('the device goes offline', () => {
     expect(after(seen({ online: false }))).toBe(rules.offline ?? state);
@@ -316,6 +333,30 @@ describe('functions that come and go', () => {
     expect(observe('connected', Connected, Reconfiguring, devices)).toBe('connected');
     expect(observe('connected', Reconfiguring, Reconfiguring, devices)).toBe('reconfiguring');
   });
+});
+
+test.each([
+  ['was never up', Initialising, 'shutting'],
+  ['has no directory yet', Unknown, 'shutting'],
+  ['is still connected', Connected, 'closing'],
+  ['is closing', Closing, 'closing'],
+])('a device that is to go, whose front-end %s', (_, frontendState, expected) => {
+  const context = contextIn('closing', { frontendSeen: false });
+  for (const more of [{ online: false }, {}]) {
+    const event: GuestEvent = { type: 'observed', view: view(Closing, frontendState, more) };
+    const stopping = !('online' in more);
+    expect(follow(machine, 'closing', { ...context, stopping }, event).state).toBe(expected);
+  }
+  const online: GuestEvent = { type: 'observed', view: view(Closing, frontendState) };
+  expect(follow(machine, 'closing', context, online).state).toBe('closing');
+});
+
+test('a number of functions that is none is something to deal with', () => {
+  const event: GuestEvent = {
+    type: 'observed',
+    view: view(InitWait, Initialising, { devices: undefined, badCount: '-1' }),
+  };
+  expect(follow(machine, 'waiting', contextIn('waiting'), event).state).toBe('exporting');
 });
 
 test('a directory without a front-end directory is not given up before that has been there', () => {
