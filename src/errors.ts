@@ -28,6 +28,7 @@ export const reasons = {
   'NO-DAEMON': { exitCode: 1, meaning: 'no pciback daemon serves this directory' },
   'DAEMON-RUNNING': { exitCode: 1, meaning: 'a pciback daemon serves this directory already' },
   'CONFORMANCE-FAILED': { exitCode: 1, meaning: 'at least one step of the vectors came out differently' },
+  'CHECK-FAILED': { exitCode: 1, meaning: 'a file that was checked has mistakes in it' },
 
   // --- a front-end or a toolstack wrote something unusable -----------------------------------------------------------
   'BACKEND-KEYS': { exitCode: 1, meaning: 'keys of the back-end directory are missing or malformed' },
@@ -44,6 +45,7 @@ export const reasons = {
   'NO-PERMISSION': { exitCode: 3, meaning: 'the operating system refused access' },
   'NO-NATIVE-ADDON': { exitCode: 3, meaning: 'the native addon is missing or does not load' },
   'NO-XENSTORE': { exitCode: 3, meaning: 'xenstored does not answer' },
+  'CANNOT-LISTEN': { exitCode: 3, meaning: 'an address cannot be listened at' },
   'BAD-DIRECTORY': { exitCode: 3, meaning: 'a directory is missing or cannot be used' },
 
   // --- ours ----------------------------------------------------------------------------------------------------------

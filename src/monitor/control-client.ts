@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { PcibackError, reasons, type Reason } from '../errors.ts';
-import { type ControlError, longestLine, splitLines } from './control-line.ts';
+import { type ControlError, type ControlReply, longestLine, splitLines } from './control-line.ts';
 
 export interface CallOptions {
   /** How long the daemon may take, in milliseconds. Default 5000. */
@@ -8,7 +8,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a stream brings. */
+export interface StreamListener<Event> {
+  event(event: Event): void;
+  /** So many events were not read in time, and left out here. */
+  dropped(events: number): void;
+}
+
 interface Call {
+  readonly listener?: StreamListener<unknown>;
   resolve(result: unknown): void;
   reject(error: unknown): void;
 }
@@ -68,6 +76,34 @@ export class ControlClient {
     }
   }
 
+  /**
+   * Listens to a stream of the daemon. Resolves when the stream ends, and when `signal` is aborted: then the connection is
+   * ended. Rejects with the daemon's own error, or with NO-DAEMON when it goes away.
+   */
+  async listen<Event>(
+    method: string,
+    listener: StreamListener<Event>,
+    { params = {}, signal }: { params?: Readonly<Record<string, unknown>>; signal?: AbortSignal } = {},
+  ): Promise<void> {
+    if (signal?.aborted) return;
+    if (this.#gone) throw this.#gone;
+    const id = this.#nextId++;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#calls.set(id, {
+          listener,
+          resolve: () => resolve(),
+          reject,
+        });
+        signal?.addEventListener('abort', () => resolve(), { once: true });
+        this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
+      });
+    } finally {
+      this.#calls.delete(id);
+      if (signal?.aborted) this.close();
+    }
+  }
+
   close(): void {
     this.#socket.destroy();
   }
@@ -90,9 +126,11 @@ export class ControlClient {
   }
 
   #settle(line: string): void {
-    const { id, result, error } = JSON.parse(line) as { id: number; result?: unknown; error?: ControlError };
+    const { id, result, error, event, dropped } = JSON.parse(line) as ControlReply;
     const call = this.#calls.get(id);
     if (error) call?.reject(remoteError(error));
+    else if (event !== undefined) call?.listener?.event(event);
+    else if (dropped !== undefined) call?.listener?.dropped(dropped);
     else call?.resolve(result);
   }
 }

@@ -2,6 +2,9 @@
  * The control socket of a running daemon: a unix socket on which each line is one JSON object. A request is
  * `{"id":1,"method":"status","params":{}}`, its reply `{"id":1,"result":...}` or `{"id":1,"error":{"reason","message",
  * "remedy"}}`. Replies of one connection come in the order of the requests.
+ *
+ * Some methods are streams: `{"id":1,"event":...}` any number of times, and a reply when the stream ends by itself. The client
+ * ends it by hanging up. Events that it does not read in time are dropped, and `{"id":1,"dropped":5}` says how many.
  */
 import type { Reason } from '../errors.ts';
 
@@ -19,6 +22,15 @@ export interface ControlError {
 
 /** A line can be no longer than this, in bytes. Requests are small; a reply lists every function of a host. */
 export const longestLine = { request: 0x1_0000, reply: 0x100_0000 } as const;
+
+/** What comes back for a request. */
+export interface ControlReply {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: ControlError;
+  readonly event?: unknown;
+  readonly dropped?: number;
+}
 
 /** A line was longer than it may be. */
 export class LineTooLong extends Error {

@@ -21,6 +21,8 @@ export type EventType =
   | 'event.storm'
   | 'worker.died'
   | 'xenstored.started'
+  | 'metrics.started'
+  | 'watch.started'
   | 'warning';
 
 export interface BackendEvent {

@@ -1,0 +1,125 @@
+/** Serves metrics of a back-end: gathers what they are made of, and passes its events on. */
+import { createRequire } from 'node:module';
+import type { Observable } from 'rxjs';
+import { type Sbdf, formatSbdf, formatVdev, parseSbdf } from '../address.ts';
+import {
+  FunctionRecord,
+  InterruptKind,
+  type RegisterClass,
+  type Seized,
+  compileFilter,
+  defaultMode,
+  registerClasses,
+} from '../config-space/index.ts';
+import type { Platform } from '../host/index.ts';
+import type { BackendEvent } from '../monitor/index.ts';
+import type { ListenAddress } from '../monitor/listen-address.ts';
+import type { FunctionSample, MetricsSource, RecordSample } from '../monitor/metrics-sample.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
+import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
+
+export interface MetricsParts {
+  readonly platform: Platform;
+  readonly registry: Registry;
+  readonly xenstore: XenstoreClient;
+  /** State of the daemon. */
+  readonly state: () => string;
+}
+
+export interface RunningMetrics {
+  readonly url: string;
+  close(): void;
+}
+
+/** Rejects with USAGE or CANNOT-LISTEN. Loads what it takes only now: most who embed a back-end do without. */
+export async function startMetrics(
+  where: ListenAddress,
+  parts: MetricsParts,
+  events$: Observable<BackendEvent>,
+): Promise<RunningMetrics> {
+  const [{ Metrics }, { serveMetrics }] = await Promise.all([
+    import('../monitor/metrics.ts'),
+    import('../monitor/metrics-server.ts'),
+  ]);
+  const metrics = new Metrics(metricsSource(parts), { version: packageVersion() });
+  const server = await serveMetrics(metrics, where);
+  const hearing = events$.subscribe((event) => metrics.hear(event));
+  return {
+    url: server.url,
+    close: () => {
+      hearing.unsubscribe();
+      server.close();
+    },
+  };
+}
+
+const packageVersion = (): string =>
+  (createRequire(import.meta.url)('pciback/package.json') as { version: string }).version;
+
+const kinds = {
+  [InterruptKind.none]: 'none',
+  [InterruptKind.msi]: 'msi',
+  [InterruptKind.msix]: 'msix',
+} as const;
+
+export function metricsSource({ platform, registry, xenstore, state }: MetricsParts): MetricsSource {
+  /** What stays the same for as long as a function is hidden. */
+  const lasting = new WeakMap<Seized, { buffer: ArrayBuffer; classes: readonly RegisterClass[] }>();
+
+  const recordOf = ({ facts: { sbdf }, seized }: Entry): RecordSample | null => {
+    const known = lasting.get(seized) ?? {
+      buffer: platform.mapRecord(sbdf),
+      classes: registerClasses(compileFilter(seized, defaultMode)),
+    };
+    lasting.set(seized, known);
+    const record = FunctionRecord.adopt(known.buffer);
+    return record ? sampleRecord(record, known.classes) : null;
+  };
+
+  const sample = (entry: Entry): FunctionSample => {
+    const { sbdf, driver, resetMethods } = entry.facts;
+    const { guestAddress } = contextOf(entry);
+    return {
+      sbdf: formatSbdf(sbdf),
+      state: stateOf(entry),
+      // While the host works on a function, it stands in as domain 0.
+      domid: registry.ownerOf(sbdf) || null,
+      vdev: guestAddress === null ? null : formatVdev(guestAddress),
+      driverBefore: driver,
+      resetMethod: resetMethods[0] ?? null,
+      record: recordOf(entry),
+    };
+  };
+
+  return {
+    get supervisor() {
+      return state();
+    },
+    functions: () => registry.entries().map(sample),
+    function: (text) => {
+      const sbdf: Sbdf | undefined = parseSbdf(text);
+      const entry = sbdf === undefined ? undefined : registry.get(sbdf);
+      return entry && sample(entry);
+    },
+    xenstore: () => xenstore.counters,
+  };
+}
+
+function sampleRecord(record: FunctionRecord, classes: readonly RegisterClass[]): RecordSample {
+  const deniedByClass = new Map<string, number>();
+  for (const [dword, name] of classes.entries()) {
+    const times = record.deniedAt(4 * dword);
+    if (times > 0) deniedByClass.set(name, (deniedByClass.get(name) ?? 0) + times);
+  }
+  const { denied } = record;
+  return {
+    generation: record.generation,
+    denied,
+    reads: record.reads,
+    writes: record.writes,
+    failures: record.failures,
+    deniedByClass,
+    interrupts: kinds[record.interruptKind],
+    vectors: record.vectors,
+  };
+}
