@@ -13,7 +13,7 @@ import type { GuestFunction } from './enumerate.ts';
 import type { GrantedChannel, GuestHypervisor } from './hypervisor.ts';
 import { Requester } from './requests.ts';
 import type { GuestStore } from './store.ts';
-import type { FrontendVariant, Step } from './variants/variant.ts';
+import type { ClosingStep, FrontendVariant, Step } from './variants/variant.ts';
 
 export type FrontEndEvent =
   | { readonly type: 'state'; readonly state: XenbusState }
@@ -40,6 +40,9 @@ export interface FrontEndOptions {
 const device = 'device/pci/0';
 /** The xenbus core of Linux waits this long for the other end when a guest shuts down. */
 const closingTimeout = 5_000;
+
+/** The states of a back-end that expects a front-end. */
+const readyForAnother = { atLeast: XenbusState.InitWait, atMost: XenbusState.Initialised };
 
 interface Connection {
   readonly channel: GrantedChannel;
@@ -137,6 +140,8 @@ export class FrontEnd {
     if (request === 'reconnect') {
       this.#disconnect();
       await this.#write(XenbusState.Initialising);
+      // So does a kernel that was started by another one (xenbus_reset_frontend); a back-end could miss the state otherwise.
+      await this.#awaitBackend(readyForAnother, performance.now() + closingTimeout);
     }
     return true;
   }
@@ -221,17 +226,23 @@ export class FrontEnd {
     const deadline = performance.now() + timeout;
     for (const { write, until } of this.variant.closing) {
       await this.#write(write);
-      for (;;) {
-        const [, backend] = await this.#readStates();
-        // A device that is gone has no states, and a guest that is killed writes none.
-        if (this.#backendPath === undefined || this.#request === 'stop') return this.#disconnect();
-        if (backend >= until.atLeast && backend <= until.atMost) break;
-        if (this.#request !== 'none' || performance.now() >= deadline) break;
-        await this.#doorbell.wait(deadline - performance.now());
-      }
+      await this.#awaitBackend(until, deadline);
+      // A device that is gone has no states, and a guest that is killed writes none.
+      if (this.#backendPath === undefined || this.#request === 'stop') return this.#disconnect();
     }
     for (const key of this.variant.removesOnClose) await this.#store.rm(`${device}/${key}`);
     this.#disconnect();
+  }
+
+  /** Waits until the back-end's state is in the range, the device is gone, the guest wants something else, or time is over. */
+  async #awaitBackend({ atLeast, atMost }: ClosingStep['until'], deadline: number): Promise<void> {
+    for (;;) {
+      const [, backend] = await this.#readStates();
+      const isThere = backend >= atLeast && backend <= atMost;
+      if (isThere || this.#backendPath === undefined || this.#request !== 'none') return;
+      if (performance.now() >= deadline) return;
+      await this.#doorbell.wait(deadline - performance.now());
+    }
   }
 
   /** The states of both ends. Keeps the watch on the back-end's where the device directory says it is. */

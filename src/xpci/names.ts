@@ -35,7 +35,6 @@ const classNames: Readonly<Record<number, string>> = {
   0x1080: 'Encryption controller',
   0x1180: 'Signal processing controller',
   0x1200: 'Processing accelerator',
-  0xff00: 'Unassigned class',
 };
 
 const capabilityNames: Readonly<Record<number, string>> = {
@@ -86,7 +85,9 @@ const hex = (value: number, digits: number): string => value.toString(16).padSta
 
 /** `Ethernet controller`, or `Class 0b40`. Takes all 24 bits of the class code. */
 export const className = (classCode: number): string =>
-  classNames[classCode >>> 8] ?? `Class ${hex(classCode >>> 8, 4)}`;
+  classCode >>> 16 === 0xff
+    ? 'Unassigned class'
+    : (classNames[classCode >>> 8] ?? `Class ${hex(classCode >>> 8, 4)}`);
 
 export const capabilityName = (id: number, extended: boolean): string =>
   extended

@@ -210,12 +210,16 @@ test('a new device directory is a new device', async () => {
   await frontEnd.stop();
 });
 
-test('a driver that is loaded again begins from Initialising, with another magic if it likes', async () => {
-  const { store, goesTo, frontEnd, connect } = start(linux, '6');
+test('a guest that starts anew waits for the back-end in Initialising, with another magic if it likes', async () => {
+  const { store, goesTo, backendGoesTo, frontEnd, connect } = start(linux, '6');
   await goesTo(3);
   expect(store.nodes.get(`${device}/magic`)).toBe('6');
+  backendGoesTo(5);
+  await goesTo(6);
+  backendGoesTo(6);
   frontEnd.reconnect('7');
   await goesTo(1);
+  backendGoesTo(2);
   await connect();
   expect(store.nodes.get(`${device}/magic`)).toBe('7');
   await frontEnd.stop();
