@@ -1,0 +1,218 @@
+/**
+ * A loopback host for whole stories: the built package serves it, real processes are its guests, and everything that the
+ * back-end tells is kept. Whatever a test leaves running ends with the host.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type BackendEvent,
+  type FunctionFacts,
+  PciBackend,
+  type PciBackendOptions,
+  type Sbdf,
+  demoInventory,
+  formatSbdf,
+  parseSbdf,
+} from 'pciback';
+import { type AttachResult, type Outcome, attach, defaultPciOptions, detach } from 'pciback/toolstack';
+import { XenstoreClient, again } from 'pciback/xenstore';
+import { GuestProcess, createDomain, destroyDomain } from 'pciback/xpci';
+import { Subject, filter, firstValueFrom, timer } from 'rxjs';
+import { type ModelFunction, openModel } from '../../src/host/index.ts';
+
+/** The bundled captures, whatever this machine has. */
+export const captures: readonly FunctionFacts[] = demoInventory(1, { bus: '/nonexistent' }).functions;
+
+export const at = (address: string): Sbdf => {
+  const sbdf = parseSbdf(address);
+  if (sbdf === undefined) throw new Error(`${address} is no address`);
+  return sbdf;
+};
+
+/** Some of the captures by what they are. */
+export const e1000e = at('0000:41:00.0');
+export const nvme = at('0000:42:00.0');
+export const xhci = at('0000:43:00.0');
+export const rtl8139 = at('0000:44:01.0');
+export const ac97 = at('0000:44:02.0');
+export const graphics = at('0000:45:00.0');
+export const hdmiAudio = at('0000:45:00.1');
+export const igb = at('0000:46:00.0');
+export const igbvf = at('0000:46:10.0');
+
+/** Longer than anything takes, shorter than a test: what is missing after it does not come. */
+const patience = 8_000;
+
+export type Variant = 'linux' | 'netbsd' | 'minios';
+
+export class Host implements AsyncDisposable {
+  readonly directory: string;
+  readonly backend: PciBackend;
+  readonly events: BackendEvent[] = [];
+  readonly #arrivals = new Subject<BackendEvent>();
+  readonly #guests = new Set<GuestProcess>();
+  readonly #domids = new Set<number>();
+  #xenstore: XenstoreClient | undefined;
+
+  /** A host that has all captures, with these hidden. */
+  static async start(
+    hidden: readonly Sbdf[],
+    options: Partial<PciBackendOptions> & { readonly directory?: string } = {},
+  ): Promise<Host> {
+    const { directory = mkdtempSync(join(tmpdir(), 'pciback-life-')), ...rest } = options;
+    const host = new Host(directory, {
+      hide: hidden.map((sbdf) => `(${formatSbdf(sbdf)})`).join(''),
+      ...rest,
+    });
+    try {
+      await host.backend.start();
+      host.#xenstore = await XenstoreClient.connect({ path: join(directory, 'xenstored', 'socket') });
+    } catch (error) {
+      await host[Symbol.asyncDispose]();
+      throw error;
+    }
+    return host;
+  }
+
+  private constructor(directory: string, options: Partial<PciBackendOptions>) {
+    this.directory = directory;
+    process.once('exit', this.#removeDirectory);
+    this.backend = new PciBackend({
+      platform: { kind: 'loopback', directory },
+      functions: captures,
+      workers: 1,
+      ...options,
+    });
+    this.backend.events$.subscribe((event) => {
+      this.events.push(event);
+      this.#arrivals.next(event);
+    });
+  }
+
+  /** With the rights of domain 0. */
+  get xenstore(): XenstoreClient {
+    if (!this.#xenstore) throw new Error('the host has not started');
+    return this.#xenstore;
+  }
+
+  /** The first event of which `isIt` holds, past or to come. */
+  async until(what: string, isIt: (event: BackendEvent) => boolean): Promise<BackendEvent> {
+    const past = this.events.find(isIt);
+    if (past) return past;
+    const found = firstValueFrom(this.#arrivals.pipe(filter(isIt)));
+    return within(found, () => `${what}; the last events were ${JSON.stringify(this.events.slice(-5))}`);
+  }
+
+  /** Waits until the status is so. Not everything in it is announced by an event, so it is looked at again and again. */
+  async untilStatus(what: string, holds: () => boolean): Promise<void> {
+    const settled = firstValueFrom(timer(0, 5).pipe(filter(holds)));
+    await within(settled, () => `${what}; the status is ${JSON.stringify(this.backend.status())}`);
+  }
+
+  /** What the back-end says of a function: its state, and which guest has it. */
+  function(sbdf: Sbdf): { readonly state: string; readonly owner: number | null } | undefined {
+    const found = this.backend.status().functions.find((each) => each.sbdf === formatSbdf(sbdf));
+    return found && { state: found.state, owner: found.owner };
+  }
+
+  guest(domid: number) {
+    return this.backend.status().guests.find((each) => each.domid === domid);
+  }
+
+  /** Waits until nobody has any of these functions and they are clean. */
+  async untilHidden(...functions: readonly Sbdf[]): Promise<void> {
+    await this.untilStatus(`${functions.map(formatSbdf).join(', ')} to be hidden`, () =>
+      functions.every((sbdf) => {
+        const now = this.function(sbdf);
+        return now?.state === 'hidden' && now.owner === null;
+      }),
+    );
+  }
+
+  /** Waits until the back-end has nothing to do with a domain any more. */
+  async untilGone(domid: number): Promise<void> {
+    await this.untilStatus(
+      `domain ${domid} to be forgotten`,
+      () =>
+        this.guest(domid) === undefined &&
+        this.backend.status().functions.every(({ owner }) => owner !== domid),
+    );
+  }
+
+  /** Waits until a key has this value; undefined when it is to be gone. */
+  async untilKey(path: string, value: string | undefined): Promise<void> {
+    await this.xenstore.wait(async (reader) => ((await reader.read(path)) === value ? true : again), {
+      timeoutMs: patience,
+      what: `${path} = ${value}`,
+    });
+  }
+
+  /** Makes a domain without any guest in it. */
+  async makeDomain(domid: number): Promise<void> {
+    await createDomain(this.directory, domid);
+    this.#domids.add(domid);
+  }
+
+  async destroyDomain(domid: number): Promise<void> {
+    this.#domids.delete(domid);
+    await destroyDomain(this.directory, domid);
+  }
+
+  attach(domid: number, ...functions: readonly Sbdf[]): Promise<AttachResult> {
+    const wanted = functions.map((sbdf) => ({ sbdf, devfn: 0, options: defaultPciOptions }));
+    return attach(this.xenstore, domid, wanted, { timeoutMs: patience });
+  }
+
+  detach(domid: number, ...functions: readonly Sbdf[]): Promise<Outcome> {
+    return detach(this.xenstore, domid, functions, { timeoutMs: patience });
+  }
+
+  /** Starts the guest of a domain that exists. */
+  guestProcess(domid: number, variant: Variant = 'linux'): GuestProcess {
+    const guest = new GuestProcess({ directory: this.directory, domid, variant });
+    this.#guests.add(guest);
+    void guest.exited.then(() => this.#guests.delete(guest));
+    return guest;
+  }
+
+  /** What a toolstack does for `pci = [...]`; then the guest boots and scans its bus. */
+  async boot(domid: number, functions: readonly Sbdf[], variant: Variant = 'linux'): Promise<GuestProcess> {
+    await this.makeDomain(domid);
+    const attached = await this.attach(domid, ...functions);
+    if (attached.outcome !== 'completed') throw new Error(`${attached.outcome}: ${attached.why}`);
+    const guest = this.guestProcess(domid, variant);
+    await guest.connected();
+    return guest;
+  }
+
+  /** The model of a function, to see and to touch what the hardware holds. */
+  hardware(sbdf: Sbdf): ModelFunction {
+    // The same number, of the same kind in the sources as in the package.
+    return openModel(this.directory, sbdf as number as Parameters<typeof openModel>[1]);
+  }
+
+  readonly #removeDirectory = (): void => rmSync(this.directory, { recursive: true, force: true });
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#guests].map((guest) => guest.kill()));
+    for (const domid of this.#domids) await destroyDomain(this.directory, domid);
+    await this.backend.stop();
+    this.#xenstore?.close();
+    this.#removeDirectory();
+    process.off('exit', this.#removeDirectory);
+  }
+}
+
+/** Rejects, saying what was waited for, when that takes too long. */
+export async function within<T>(wanted: Promise<T>, what: () => string): Promise<T> {
+  let alarm: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    alarm = setTimeout(() => reject(new Error(`waited in vain for ${what()}`)), patience);
+  });
+  try {
+    return await Promise.race([wanted, late]);
+  } finally {
+    clearTimeout(alarm);
+  }
+}
