@@ -35,7 +35,8 @@ export class Watches {
   #connection: Connection | undefined;
   #ringing = new Set<Bell>();
   #lastToken = 0;
-  #closed = false;
+  /** How streams end, once they do. */
+  #finish: ((subscriber: Subscriber<string>) => void) | undefined;
 
   constructor(counters: XenstoreCounters) {
     this.#counters = counters;
@@ -43,8 +44,8 @@ export class Watches {
 
   watch(path: string): Observable<string> {
     return new Observable((subscriber) => {
-      if (this.#closed) {
-        subscriber.complete();
+      if (this.#finish) {
+        this.#finish(subscriber);
         return undefined;
       }
       const watch = this.#byPath.get(path) ?? this.#begin(path);
@@ -75,16 +76,15 @@ export class Watches {
     for (const bell of watch.bells) this.#ring(bell, path);
   }
 
-  /** Ends every stream: with the error, or when there is none as complete. */
+  /** Ends every stream, now and later: with the error, or when there is none as complete. */
   close(error?: Error): void {
-    this.#closed = true;
+    const finish = (subscriber: Subscriber<string>): void =>
+      error ? subscriber.error(error) : subscriber.complete();
+    this.#finish = finish;
     this.#ringing.clear();
     for (const watch of this.#byPath.values()) {
       this.#forget(watch);
-      for (const { subscriber } of watch.bells) {
-        if (error) subscriber.error(error);
-        else subscriber.complete();
-      }
+      for (const { subscriber } of watch.bells) finish(subscriber);
     }
   }
 
