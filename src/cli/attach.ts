@@ -1,5 +1,5 @@
 import type { BackendStatus } from '../index.ts';
-import type { ControlClient } from '../monitor/index.ts';
+import type { ControlClient, InventoryReport } from '../monitor/index.ts';
 import {
   attach as attachFunctions,
   formatSbdf,
@@ -12,7 +12,7 @@ import {
   type Sbdf,
 } from '../toolstack/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
-import { askInventory, hostFunctions, requireFree } from './inventory.ts';
+import { askInventory, hostFunctions, requireExportable, requireFree } from './inventory.ts';
 import { outcomeError, timeoutOf, timeoutOption } from './outcome.ts';
 import { readConfigSpecs, readSpec } from './specs.ts';
 import { domidOf, findTarget, requireDomain, whileConnected } from './target.ts';
@@ -35,13 +35,17 @@ function requireDistinct(functions: readonly FunctionToAttach[]): void {
 /** Sees that the daemon can give all of them away. What is to be seized is, once nothing speaks against the others. */
 async function prepare(
   daemon: ControlClient,
+  inventory: InventoryReport,
   functions: readonly FunctionToAttach[],
   signal: AbortSignal,
 ): Promise<void> {
   const status = await daemon.call<BackendStatus>('status', {}, { signal });
   const isHidden = (sbdf: Sbdf): boolean => status.functions.some((each) => each.sbdf === formatSbdf(sbdf));
   const toSeize = functions.filter(({ sbdf, options }) => options.seize && !isHidden(sbdf));
-  for (const each of functions) if (!toSeize.includes(each)) requireFree(status, formatSbdf(each.sbdf));
+  for (const each of functions) {
+    requireExportable(inventory, status, formatSbdf(each.sbdf));
+    if (!toSeize.includes(each)) requireFree(status, formatSbdf(each.sbdf));
+  }
   for (const { sbdf } of toSeize) await daemon.call('hide', { function: formatSbdf(sbdf) }, { signal });
 }
 
@@ -76,10 +80,11 @@ Before the guest's front-end is up, it is done when the back-end has exported th
     const target = findTarget(options.loopback);
     await whileConnected(target, async ({ daemon, store }) => {
       await requireDomain(target, store, domid);
-      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const inventory = await askInventory(daemon);
+      const host = hostFunctions(inventory, await readNames(store));
       const functions = specs.flatMap((spec) => resolveSpec(spec, host));
       requireDistinct(functions);
-      await prepare(daemon, functions, signal);
+      await prepare(daemon, inventory, functions, signal);
       const result = await attachFunctions(store, domid, functions, { timeoutMs, signal });
       const attached = result.functions.map(({ sbdf, vdev }) => ({
         sbdf: formatSbdf(sbdf),

@@ -1,5 +1,5 @@
 /** The PCI functions that a command is about. */
-import { type BackendStatus, hostInventory, type InventoryOptions } from '../index.ts';
+import { type BackendStatus, hostInventory, type InventoryOptions, isBridge } from '../index.ts';
 import { type ControlClient, type InventoryReport, reportInventory } from '../monitor/index.ts';
 import { type HostFunctions, parseSbdf, PcibackError, type Sbdf } from '../toolstack/index.ts';
 
@@ -24,6 +24,21 @@ export function hostFunctions(
     secondaryBus: (bridge) => buses.get(bridge),
     named: (name) => names.get(name),
   };
+}
+
+/** On a guest's own flat bus there is no place for a bridge, and a guest that is starting would lose all it has to it. */
+export function requireExportable(
+  { functions }: InventoryReport,
+  { topology }: BackendStatus,
+  sbdf: string,
+): void {
+  const found = functions.find((each) => each.sbdf === sbdf);
+  if (topology !== 'vpci' || !found || !isBridge(found)) return;
+  throw new PcibackError(
+    'BRIDGE',
+    `${sbdf} is a bridge, and guests have a flat bus of their own`,
+    'give the guest what is behind it, or serve with --topology passthrough',
+  );
 }
 
 /** Throws unless the daemon can give the function away now: NOT-HIDDEN, QUARANTINED or FUNCTION-IN-USE. */

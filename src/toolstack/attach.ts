@@ -148,6 +148,8 @@ async function addEntries(
   for (const { sbdf } of functions) await requireUnclaimed(tx, sbdf);
   const { devices = [], state } = view;
   if (isListed(view) && !isStarting(view) && state !== Connected) return undefined;
+  // What is found there later is then about these functions.
+  await tx.rm(errorPath(domid));
   if (!isListed(view)) await makeDirectories(tx, domid);
   for (const [count, each] of functions.entries()) await addEntry(tx, domid, devices.length + count, each);
   if (state !== Connected) return 'starting';

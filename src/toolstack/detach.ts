@@ -23,7 +23,7 @@ import {
   type Xenstore,
 } from './handshake.ts';
 
-const { Unknown, Initialising, Connected, Closing, Closed, Reconfiguring } = XenbusState;
+const { Unknown, Initialising, InitWait, Connected, Closing, Closed, Reconfiguring } = XenbusState;
 
 /** How the guest is asked: by a handshake, by the back-end alone, or not at all. */
 type Request = 'handshake' | 'back-end' | 'nobody';
@@ -78,15 +78,19 @@ async function ask(
   }
 }
 
+/** The guest's front-end has not come up, or has closed. */
+const isUnused = ({ frontendState }: GuestView): boolean =>
+  frontendState === Initialising || frontendState === InitWait || frontendState === Closed;
+
 /** Who has to be asked; undefined while nobody can be. Throws NOT-ATTACHED. */
 function requestFor(view: GuestView, sbdfs: readonly Sbdf[]): Request | undefined {
   const { devices = [], state, frontendState } = view;
   const leaving = entriesOf(devices, sbdfs);
   if (leaving.length < sbdfs.length) throw notAttached(devices, sbdfs);
   if (isSettled(view)) return 'handshake';
-  // A back-end that finds its whole directory gone takes everything back.
+  // A back-end that finds its whole directory gone takes everything back, whatever it was doing.
   const isLast = leaving.length === devices.length;
-  if (isLast && (isStarting(view) || state === Closed)) return 'nobody';
+  if (isLast && (isStarting(view) || isUnused(view))) return 'nobody';
   if (state === Initialising || (frontendState === Unknown && state >= Connected)) return 'nobody';
   return isStarting(view) ? 'back-end' : undefined;
 }

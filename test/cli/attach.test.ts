@@ -104,6 +104,10 @@ describe('an attach that cannot be', () => {
       ['5', '03:00.2'],
       'NO-SUCH-FUNCTION: no function has the address 0000:03:00.2; near it there are 0000:03:00.1, 0000:03:00.0, 0000:04:00.0; pciback list shows all',
     ],
+    [
+      ['5', '03:00.0', '00:1c.0,seize=1'],
+      'BRIDGE: 0000:00:1c.0 is a bridge, and guests have a flat bus of their own; give the guest what is behind it, or serve with --topology passthrough',
+    ],
     [['5', '03:00.0', '03:00.*'], 'BAD-SPEC: 0000:03:00.0 is named more than once; name each function once'],
     [
       ['5', '03:00.0', '03:00.0,seize=yes'],

@@ -252,6 +252,14 @@ describe('an attach that comes to nothing', () => {
     await nothingLeft();
   });
 
+  it('does not blame what went wrong at another time', async () => {
+    await loopback.store.write(errorPath(domid), '22 something else');
+    const attached = attach(loopback.store, domid, [nic], patient);
+    await loopback.awaitValue(`${backend}/num_devs`, '1');
+    await loopback.setState(backend, Closing);
+    expect(await attached).toMatchObject({ outcome: 'refused', why: 'it has given the guest up' });
+  });
+
   it('names the function that the back-end could not add, and takes only that off the list', async () => {
     await startGuest(nic);
     played.refuses.add('0000:04:00.1');

@@ -159,7 +159,7 @@ describe('a function of a guest that is not up', () => {
     });
   });
 
-  it.each([Initialised, Closed])(
+  it.each([Initialised, Closing, Closed])(
     'is the last one in state %i: both directories go at once',
     async (state) => {
       await loopback.setState(backend, state);
