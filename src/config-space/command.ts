@@ -16,6 +16,8 @@ import type { ConfigAccess } from './access.ts';
 import { Command, Header, Pm } from './bits.ts';
 import type { ConfigFilter } from './filter.ts';
 import { wordAt } from './image.ts';
+import { losesContext } from './pm.ts';
+import { InterruptKind } from './record.ts';
 import { type Blueprint, register, type Register, type WriteRule } from './register.ts';
 import type { Seized } from './seize.ts';
 
@@ -49,12 +51,13 @@ function set(hardware: ConfigAccess, from: number, to: number): number {
 }
 
 /** A function that is to decode must be in D0. PME_Status is written as zero: it is cleared by writing one. */
-function wake({ hardware, table }: ConfigFilter): void {
+function wake(filter: ConfigFilter): void {
+  const { hardware, table } = filter;
   if (table.powerControl === 0) return;
   const control = hardware.read(table.powerControl, 2);
-  if ((control & Pm.stateMask) !== 0) {
-    hardware.write(table.powerControl, 2, control & ~(Pm.stateMask | Pm.pmeStatus));
-  }
+  if ((control & Pm.stateMask) === 0) return;
+  hardware.write(table.powerControl, 2, control & ~(Pm.stateMask | Pm.pmeStatus));
+  if (losesContext(control, 0)) filter.effects.contextLost();
 }
 
 /**
@@ -113,7 +116,10 @@ const commandRule: WriteRule = {
  * and resets leave bus mastering off.
  */
 export function reapplyCommand({ hardware, record, table }: ConfigFilter): void {
-  const own = Command.master | Command.memoryWriteInvalidate;
+  const own =
+    Command.master |
+    Command.memoryWriteInvalidate |
+    (table.mode.interruptControl && record.interruptKind === InterruptKind.none ? Command.intxDisable : 0);
   const now = hardware.read(Header.command, 2);
   set(hardware, now, (now & ~own) | (record.commandShadow & own) | (record.enabled ? table.decode : 0));
 }

@@ -30,6 +30,10 @@ function canEnter(capabilities: number, from: number, to: number): boolean {
   return (capabilities & (to === 1 ? Pm.d1Support : Pm.d2Support)) !== 0;
 }
 
+/** Whether going to this power state resets the function: from D3hot to D0 without No_Soft_Reset (PM 1.2, 5.4.1). */
+export const losesContext = (control: number, to: number): boolean =>
+  (control & Pm.stateMask) === Pm.d3hot && to === 0 && (control & Pm.noSoftReset) === 0;
+
 const controlRule: WriteRule = {
   meaning: 'power state and data select; PME_Status is cleared by writing one',
   apply(filter, { offset }, value) {
@@ -44,7 +48,7 @@ const controlRule: WriteRule = {
     const next = allowed ? (selected & ~Pm.stateMask) | to : selected;
     if (next !== current || (value & Pm.pmeStatus) !== 0) hardware.write(offset, 2, next);
 
-    if (from === Pm.d3hot && to === 0 && (current & Pm.noSoftReset) === 0) filter.effects.contextLost();
+    if (losesContext(current, to)) filter.effects.contextLost();
     if (!allowed || ((value ^ current) & Pm.pmeEnable) !== 0) filter.deny(offset);
     return allowed ? WireError.success : WireError.accessDenied;
   },

@@ -32,25 +32,19 @@ export interface Seized {
   readonly config: Image;
 }
 
-/** Registers that seizing may change. */
-const changed = (config: Image): readonly number[] => [
-  Header.command,
-  ...registerOf(config, CapabilityId.powerManagement, Pm.control),
-  ...registerOf(config, CapabilityId.msi, Msi.control),
-  ...registerOf(config, CapabilityId.msix, Msix.control),
-];
-
-function registerOf(config: Image, id: number, register: number): readonly number[] {
-  const at = findCapability(config, id);
-  return at === undefined ? [] : [at + register];
-}
+/** Bits in capabilities that seizing switches off: which capability, which of its 16-bit registers, which bits. */
+const switchedOff = [
+  [CapabilityId.powerManagement, Pm.control, Pm.pmeEnable],
+  [CapabilityId.msi, Msi.control, Msi.enable],
+  [CapabilityId.msix, Msix.control, Msix.enable],
+] as const;
 
 /**
  * What seizing makes of a function whose registers read `before`; hardware is not touched. Throws HEADER-TYPE when the
  * layout of the header is neither type 0 nor type 1.
  *
- * The function can no longer reach memory or wake the machine, and it signals nothing. A driver that leaves a function
- * with MSI on is taken to have switched INTx off with it, and this is undone with it, as the driver would have.
+ * The function can no longer reach memory nor wake the machine, and uses no message-signalled interrupts. The rest is left as
+ * it is: whether the host's driver left INTx switched off, say, is for the guest to see and for its driver to change.
  */
 export function seizedFrom(identity: FunctionIdentity, before: Image): Seized {
   const layout = byteAt(before, Header.headerType) & headerTypeMask;
@@ -64,20 +58,13 @@ export function seizedFrom(identity: FunctionIdentity, before: Image): Seized {
   const config = new Uint8Array(before.length > 256 ? 4096 : 256);
   config.set(before.subarray(0, config.length));
 
-  let signals = false;
-  const clear = (id: number, register: number, bits: number): boolean => {
+  const clear = (offset: number, bits: number): void =>
+    putWord(config, offset, wordAt(config, offset) & ~bits);
+  clear(Header.command, Command.master);
+  for (const [id, register, bits] of switchedOff) {
     const at = findCapability(config, id);
-    if (at === undefined) return false;
-    const value = wordAt(config, at + register);
-    putWord(config, at + register, value & ~bits);
-    return (value & bits) !== 0;
-  };
-  signals = clear(CapabilityId.msi, Msi.control, Msi.enable) || signals;
-  signals = clear(CapabilityId.msix, Msix.control, Msix.enable) || signals;
-  clear(CapabilityId.powerManagement, Pm.control, Pm.pmeEnable);
-
-  const command = wordAt(config, Header.command) & ~(signals ? Command.intxDisable : 0);
-  putWord(config, Header.command, command & ~Command.master);
+    if (at !== undefined) clear(at + register, bits);
+  }
   const { vendor, device, resources, irq } = identity;
   return { vendor, device, resources, irq, virtualFunction: identity.physicalFunction !== null, config };
 }
@@ -86,7 +73,7 @@ export function seizedFrom(identity: FunctionIdentity, before: Image): Seized {
 export function seize(hardware: ConfigAccess, identity: FunctionIdentity): Seized {
   const before = readImage(hardware);
   const seized = seizedFrom(identity, before);
-  for (const offset of changed(before)) {
+  for (let offset = 0; offset < before.length; offset += 2) {
     const value = wordAt(seized.config, offset);
     if (value !== wordAt(before, offset)) hardware.write(offset, 2, value);
   }

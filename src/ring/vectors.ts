@@ -41,19 +41,16 @@ export function revokeKind(fn: ExportedFunction, kind: InterruptKind): void {
 }
 
 /** Interrupts are off, and may be switched on now. */
-function isFree(fn: ExportedFunction): boolean {
-  const { record } = fn.filter;
-  if (record.interruptKind !== InterruptKind.none || record.resetting) return false;
-  revoke(fn); // what a request left behind that was cut short
-  return true;
-}
+const maySwitchOn = ({ filter: { record } }: ExportedFunction): boolean =>
+  record.interruptKind === InterruptKind.none && !record.resetting;
 
 /** Switches the function's single MSI vector on: its pirq, or 0 when that is refused or fails. */
 export function grantMsi(fn: ExportedFunction): number {
   const { filter, pirqs } = fn;
   const { record, table } = filter;
   if (record.unanswered === Command.enableMsi) return record.pirq(0);
-  if (table.msiControl === 0 || !isFree(fn)) return 0;
+  if (table.msiControl === 0 || !maySwitchOn(fn)) return 0;
+  revoke(fn); // what a request left behind that was cut short
   const mode = interruptMode(filter.hardware, table);
   if (mode === 'msix' || mode === 'conflict') return 0;
 
@@ -78,7 +75,8 @@ export function grantMsix(fn: ExportedFunction, op: Int32Array, count: number): 
     answerFromRecord(fn, op, count);
     return true;
   }
-  if (!isFree(fn) || !namesEntries(op, count, msix.entries) || !decodesMemory(fn)) return false;
+  if (!maySwitchOn(fn) || !namesEntries(op, count, msix.entries) || !decodesMemory(fn)) return false;
+  revoke(fn); // what a request left behind that was cut short
   const mode = interruptMode(filter.hardware, table);
   if (mode === 'msi' || mode === 'conflict') return false;
 

@@ -104,6 +104,13 @@ describe('the command register', () => {
   });
 });
 
+it('tells when waking the function makes it forget itself', () => {
+  const { events, filter, hardware } = setUp();
+  hardware.write(0xcc, 2, 0x0003);
+  filter.write(0x04, 2, 0x0002);
+  expect(events).toEqual(['context lost']);
+});
+
 describe('memory write and invalidate', () => {
   it('is switched, with a cache line size that fits the host', () => {
     const { filter, written } = setUp();
@@ -173,6 +180,16 @@ describe('after a reset', () => {
     hardware.write(0x04, 2, 0);
     reapplyCommand(filter);
     expect(hardware.read(0x04, 2)).toBe(0x0017);
+  });
+
+  it('has INTx as a guest with interrupt control had it', () => {
+    for (const interruptControl of [false, true]) {
+      const { filter, hardware } = setUp({ mode: { interruptControl } });
+      filter.write(0x04, 2, 0x0402);
+      hardware.write(0x04, 2, 0);
+      reapplyCommand(filter);
+      expect(hardware.read(0x04, 2)).toBe(interruptControl ? 0x0403 : 0x0003);
+    }
   });
 
   it('gives no bus mastering to a guest that never asked for it', () => {

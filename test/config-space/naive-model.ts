@@ -163,16 +163,13 @@ export class NaiveFunction {
 
   #seize(): void {
     const { pm, msi, msix } = this.#layout;
-    const clear = (at: number, index: number): boolean => {
+    const clear = (at: number, index: number): void => {
       const byte = this.bytes[at] ?? 0;
-      if (!bit(byte, index)) return false;
-      this.bytes[at] = byte - 2 ** index;
-      return true;
+      if (bit(byte, index)) this.bytes[at] = byte - 2 ** index;
     };
-    const hadMsi = msi !== undefined && clear(msi + 2, 0);
-    const hadMsix = msix !== undefined && clear(msix + 3, 7);
+    if (msi !== undefined) clear(msi + 2, 0);
+    if (msix !== undefined) clear(msix + 3, 7);
     if (pm !== undefined) clear(pm + 5, 0);
-    if (hadMsi || hadMsix) clear(5, 2);
     clear(4, 2);
   }
 

@@ -95,5 +95,6 @@ describe('a quirk that is added', () => {
     const all = [quirk(0x40, 4), quirk(0x44, 1), quirk(0x45, 1)];
     expect(withQuirk(all, quirk(0x44, 2))).toEqual([quirk(0x40, 4), quirk(0x44, 2)]);
     expect(withQuirk(all, quirk(0x41, 1))).toEqual([quirk(0x44, 1), quirk(0x45, 1), quirk(0x41, 1)]);
+    expect(withQuirk(all, { ...quirk(0x40, 4), mask: 0 })).toEqual([quirk(0x44, 1), quirk(0x45, 1)]);
   });
 });

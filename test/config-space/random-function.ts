@@ -214,6 +214,8 @@ export type Deed =
       readonly size: number;
       readonly value: number;
       readonly how: 'value' | 'flip';
+      /** The process dies before this many writes of the hardware are done, and its successor is asked again; null: it lives. */
+      readonly diesAfter: number | null;
     }
   /** The device changes a register by itself. */
   | { readonly do: 'poke'; readonly offset: number; readonly value: number }
@@ -288,6 +290,7 @@ export const randomDeeds: fc.Arbitrary<readonly Deed[]> = fc.array(
         size: anySize,
         value: anyValue,
         how: fc.constantFrom('value' as const, 'flip' as const),
+        diesAfter: fc.constantFrom(null, null, 0, 1, 2, 3),
       }),
     },
     {

@@ -27,19 +27,10 @@ describe('seizing', () => {
     expect(seizing(bridge).written).toEqual(['4/2=3']);
   });
 
-  it('silences a function that a driver left running, as that driver would have', () => {
-    expect(seizing({ ...nic, 0x04: '0604', 0xcc: '0000', 0xa2: '04c0' }).written).toEqual([
-      '4/2=2',
-      'a2/2=4004',
-    ]);
-    expect(seizing({ ...nic, 0x04: '0604', 0xcc: '0000', 0xd2: '8100' }).written).toEqual([
-      '4/2=2',
-      'd2/2=80',
-    ]);
-  });
-
-  it('leaves INTx off when that was nobody’s doing', () => {
-    expect(seizing({ ...nic, 0x04: '0604', 0xcc: '0000' }).written).toEqual(['4/2=402']);
+  it('switches off the interrupts of a function that a driver left running, and nothing else', () => {
+    const running = { ...nic, 0x04: '0604', 0xcc: '0000' };
+    expect(seizing({ ...running, 0xa2: '04c0' }).written).toEqual(['4/2=402', 'a2/2=4004']);
+    expect(seizing({ ...running, 0xd2: '8100' }).written).toEqual(['4/2=402', 'd2/2=80']);
   });
 
   it.each([nic, bridge, { ...nic, 0x04: 'ffff', 0xa2: '04c0', 0xd2: '8100', 0xcc: 'ffff' }])(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ConfigFilter, InterruptKind } from '../../src/config-space/index.ts';
+import { type ConfigAccess, ConfigFilter, InterruptKind } from '../../src/config-space/index.ts';
 import { Command, OpWord } from '../../src/ring/layout.ts';
 import { type ExportedFunction, RingOperations, revoke } from '../../src/ring/index.ts';
 import { nic } from '../config-space/support.ts';
@@ -243,6 +243,66 @@ describe('when the process dies', () => {
     const next = successor(guest);
     expect(ask(next, disableMsix)).toBe(0);
     expect([guest.pirqs.held.size, guest.filter.record.interruptKind]).toEqual([0, InterruptKind.none]);
+  });
+});
+
+describe('when the process dies before any of its effects', () => {
+  class ProcessDied extends Error {}
+
+  /** Lets this many effects on hardware and pirqs through, then throws before the next one. */
+  function dying(guest: Guest, effects: number): ExportedFunction {
+    let left = effects;
+    const spend = (): void => {
+      if (left === 0) throw new ProcessDied();
+      left -= 1;
+    };
+    const { filter, hardware, pirqs } = guest;
+    const mortal: ConfigAccess = {
+      length: hardware.length,
+      read: (offset, size) => hardware.read(offset, size),
+      write: (offset, size, value) => (spend(), hardware.write(offset, size, value)),
+    };
+    return {
+      filter: new ConfigFilter(filter.table, mortal, filter.record, filter.effects),
+      decoder: hardware,
+      pirqs: {
+        mapMsi: (entry, tableBase) => (spend(), pirqs.mapMsi(entry, tableBase)),
+        unmap: (pirq) => (spend(), pirqs.unmap(pirq)),
+        intx: () => pirqs.intx(),
+      },
+    };
+  }
+
+  it.each([
+    ['enabling MSI', [], enableMsi, []],
+    ['enabling MSI-X', [], enableMsix, [2, 0, 4]],
+    ['disabling MSI', [enableMsi], disableMsi, []],
+    ['disabling MSI-X', [enableMsix], disableMsix, []],
+  ] as const)('the next one comes to the same end: %s', (_, before, cmd, entries) => {
+    let deaths = 0;
+    for (let effects = 0; effects < 12; effects++) {
+      const guest = guestWith();
+      for (const first of before) ask(guest, first, [1, 3]);
+      guest.operations.answered();
+      const fn = dying(guest, effects);
+      try {
+        ask({ op: guest.op, operations: new RingOperations(() => fn) }, cmd, entries);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ProcessDied);
+        deaths += 1;
+      }
+      const next = successor(guest);
+      expect(ask(next, cmd, entries)).toBe(0);
+      const on = cmd === enableMsi || cmd === enableMsix;
+      const { record } = guest.filter;
+      const held = Array.from({ length: record.vectors }, (__, index) => record.pirq(index));
+      expect([...guest.pirqs.held.keys()]).toEqual(held);
+      expect(held.length).toBe(on ? Math.max(entries.length, 1) : 0);
+      expect(guest.hardware.read(0x04, 2)).toBe(on ? 0x0402 : 0x0002);
+      expect(guest.hardware.read(0xd2, 2)).toBe(cmd === enableMsi ? 0x0081 : 0x0080);
+      expect(guest.hardware.read(0xa2, 2)).toBe(cmd === enableMsix ? 0x8004 : 0x0004);
+    }
+    expect(deaths).toBeGreaterThanOrEqual(3);
   });
 });
 
