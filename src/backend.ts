@@ -12,8 +12,11 @@ import { supervisorMachine } from '../machines/supervisor.ts';
 import type { GuestTask } from '../workers/messages.ts';
 import { type Sbdf, formatSbdf } from './address.ts';
 import { discardPorts, makeDirectory, prepareLoopback, takeLock } from './backend/directories.ts';
+import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { GuestSession, type SessionHost, readGuestView } from './backend/guest-session.ts';
-import { daemonMethods } from './backend/methods.ts';
+import { functionsToHide } from './backend/hide-list.ts';
+import { daemonMethods, daemonStreams } from './backend/methods.ts';
+import { type RunningMetrics, startMetrics } from './backend/metrics.ts';
 import type { PciBackendOptions } from './backend/options.ts';
 import { makePool } from './backend/pool.ts';
 import { Registry } from './backend/registry.ts';
@@ -21,18 +24,19 @@ import type { FileStore } from './backend/store.ts';
 import { resetUnowned } from './backend/reset-unowned.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
-import { FunctionRecord, seize } from './config-space/index.ts';
+import { FunctionRecord, type Quirk, formatQuirk, seize } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
 import {
   type FileLock,
   type FunctionFacts,
   type Inventory,
   type Platform,
+  type ResetMethod,
   hostInventory,
   openPlatform,
+  resetMethods,
 } from './host/index.ts';
 import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './monitor/index.ts';
-import { matchHideList, parseHideList } from './toolstack/index.ts';
 import { BridgeMap } from './topology/index.ts';
 import { XenbusState, backendRoot, domidOfBackendPath, lastDomid, parseDecimal } from './xenbus/index.ts';
 import { XenstoreClient, reconcile } from './xenstore/index.ts';
@@ -46,6 +50,7 @@ interface Running {
   registry?: Registry;
   ports?: FileStore<number>;
   control?: ControlServer;
+  metrics?: RunningMetrics;
 }
 
 export class PciBackend {
@@ -166,6 +171,33 @@ export class PciBackend {
     return resetUnowned(platform, registry, sbdf, (event) => this.#emit(event));
   }
 
+  /** In which ways a function of this host can be reset, and why it cannot in others. Throws NO-SUCH-FUNCTION. */
+  resetMethods(sbdf: Sbdf): readonly ResetMethod[] {
+    return resetMethods(this.#factsOf(sbdf), this.#inventory.functions);
+  }
+
+  /** What a guest may do with a function, register by register. Throws NO-SUCH-FUNCTION or HEADER-TYPE. */
+  explain(sbdf: Sbdf): Explanation {
+    const { registry, platform } = this.#parts();
+    const entry = registry.get(sbdf);
+    if (!entry) return explainFacts(this.#factsOf(sbdf));
+    const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
+    return explainEntry(entry, registry.ownerOf(sbdf) ?? null, record);
+  }
+
+  /**
+   * Lets the guest that has a hidden function, or else the next one, write a range of registers in addition, until it gives
+   * the function back. Rejects with NOT-HIDDEN, or BAD-SPEC when the range cannot be had.
+   */
+  async addQuirk(quirk: Quirk): Promise<void> {
+    const { registry } = this.#parts();
+    const { sbdf } = quirk;
+    const mode = registry.addQuirk(quirk);
+    const owner = registry.ownerOf(sbdf);
+    if (owner !== undefined) await this.#sessions.get(owner)?.trust(sbdf, mode);
+    this.#emit(makeEvent('function.quirk', { sbdf, cause: formatQuirk(quirk) }));
+  }
+
   /**
    * Ends the thread that serves a guest in the middle of whatever it does. The guest notices nothing but a pause; that is
    * what this is for: to see it happen. All guests on that thread change workers.
@@ -232,9 +264,21 @@ export class PciBackend {
     running.xenstore = await XenstoreClient.connect(
       where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
     );
-    const { controlSocket } = this.#options;
-    if (controlSocket !== undefined)
-      running.control = await ControlServer.listen(controlSocket, daemonMethods(this));
+    const { controlSocket, metrics } = this.#options;
+    if (controlSocket !== undefined) {
+      running.control = await ControlServer.listen(controlSocket, daemonMethods(this), daemonStreams(this));
+    }
+    if (metrics !== undefined) {
+      const state = (): string => this.#actor.getSnapshot().value;
+      const parts = {
+        platform: running.platform,
+        registry: running.registry,
+        xenstore: running.xenstore,
+        state,
+      };
+      running.metrics = await startMetrics(metrics, parts, this.#events);
+      this.#emit(makeEvent('metrics.started', { to: running.metrics.url }));
+    }
     running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
   }
 
@@ -324,27 +368,9 @@ export class PciBackend {
   }
 
   async #hideListed(): Promise<void> {
-    const { hide } = this.#options;
-    if (hide === undefined) return;
-    const { entries, problems } = parseHideList(hide);
-    for (const { at, what, remedy } of problems) {
-      this.#emit(
-        makeEvent('warning', { reason: 'BAD-SPEC', message: `hide list, column ${at + 1}: ${what}`, remedy }),
-      );
-    }
-    const { functions, unmatched } = matchHideList(
-      entries,
-      this.#inventory.functions.map(({ sbdf }) => sbdf),
-    );
-    for (const { at, length } of unmatched) {
-      this.#emit(
-        makeEvent('warning', {
-          reason: 'NO-SUCH-FUNCTION',
-          message: `hide list: ${hide.slice(at, at + length)} names no function of this host`,
-          remedy: 'see pciback list',
-        }),
-      );
-    }
+    const present = this.#inventory.functions.map(({ sbdf }) => sbdf);
+    const { functions, warnings } = functionsToHide(this.#options.hide ?? '', present);
+    for (const warning of warnings) this.#emit(warning);
     for (const sbdf of functions) {
       try {
         await this.hide(sbdf);
@@ -382,8 +408,9 @@ export class PciBackend {
   }
 
   async #letGo(): Promise<void> {
-    const { pool, xenstore, platform, control } = this.#running;
+    const { pool, xenstore, platform, control, metrics } = this.#running;
     control?.close();
+    metrics?.close();
     await pool?.destroy();
     xenstore?.close();
     platform?.close();
@@ -391,7 +418,7 @@ export class PciBackend {
 
   // --- small things -------------------------------------------------------------------------------------------------
 
-  #parts(): Required<Omit<Running, 'control'>> {
+  #parts(): Required<Omit<Running, 'control' | 'metrics'>> {
     const { lock, platform, pool, xenstore, registry, ports } = this.#running;
     if (lock && platform && pool && xenstore && registry && ports) {
       return { lock, platform, pool, xenstore, registry, ports };

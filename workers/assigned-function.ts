@@ -13,6 +13,7 @@ import type { Sbdf } from '../src/address.ts';
 import {
   type ConfigAccess,
   ConfigFilter,
+  type FilterMode,
   FunctionRecord,
   type Seized,
   compileFilter,
@@ -115,6 +116,13 @@ export class AssignedFunction implements ExportedFunction {
 
   disconnect(): void {
     this.#send({ type: 'disconnect' });
+  }
+
+  /** Trusts the guest so far from now on. What it has changed stays as it is: that is in the record. */
+  trust(mode: FilterMode): void {
+    const { hardware, filter } = this.#open('adopted');
+    const table = compileFilter(this.#assignment.seized, mode);
+    this.#opened = { hardware, filter: new ConfigFilter(table, hardware, filter.record, filter.effects) };
   }
 
   /** Takes the function back from the guest. Afterwards it is hidden, or quarantined when its reset failed. */

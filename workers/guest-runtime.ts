@@ -73,6 +73,9 @@ export class GuestRuntime {
         if (this.#ring) assigned.connect();
         return;
       }
+      case 'trust':
+        this.#functions.get(step.sbdf)?.trust(step.mode);
+        return;
       case 'release':
         await Promise.all(step.sbdfs.map((sbdf) => this.#release(sbdf)));
         return;

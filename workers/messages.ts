@@ -31,6 +31,8 @@ export interface Assignment {
 /** Steps, in the order in which a guest goes through them. Each is answered by one reply. */
 export type Step =
   | { readonly do: 'bind'; readonly assignment: Assignment }
+  /** From the next request on, the guest is trusted so far with a function that it has. */
+  | { readonly do: 'trust'; readonly sbdf: Sbdf; readonly mode: FilterMode }
   /** `adopted`: an earlier back-end served this page, and may have answered without announcing it. */
   | { readonly do: 'connect'; readonly grantRef: number; readonly port: number; readonly adopted: boolean }
   | { readonly do: 'disconnect' }

@@ -1,5 +1,6 @@
 /** The functions of one guest: where they stand on its bus, and which of them its present worker has in hand. */
 import type { Sbdf } from '../address.ts';
+import type { FilterMode } from '../config-space/index.ts';
 import { type FunctionFacts, isBridge } from '../host/index.ts';
 import {
   type BridgeMap,
@@ -108,6 +109,11 @@ export class GuestFunctions {
     }
   }
 
+  /** Trusts the guest further with a function that it has. */
+  async trust(sbdf: Sbdf, mode: FilterMode): Promise<void> {
+    if (this.#inHand.has(sbdf)) await this.#worker().step({ do: 'trust', sbdf, mode });
+  }
+
   workerLost(): void {
     this.#inHand.clear();
   }
@@ -116,7 +122,7 @@ export class GuestFunctions {
   async #bind(sbdf: Sbdf, guestAddress: Sbdf, permissive: boolean): Promise<void> {
     if (this.#inHand.has(sbdf)) return;
     const { seized, snapshot } = this.#registry.claim(sbdf, this.#domid);
-    const mode = { permissive, interruptControl: false, quirks: [] };
+    const mode = this.#registry.trust(sbdf, permissive);
     await this.#worker().step({ do: 'bind', assignment: { sbdf, guestAddress, seized, snapshot, mode } });
     this.#inHand.add(sbdf);
   }

@@ -14,6 +14,7 @@ import {
 } from '../../machines/guest.ts';
 import type { GuestTask } from '../../workers/messages.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
+import type { FilterMode } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
 import type { PlatformOptions } from '../host/platform.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
@@ -114,6 +115,11 @@ export class GuestSession {
     this.#subscription.unsubscribe();
     this.#actor.stop();
     this.#worker = undefined;
+  }
+
+  /** Trusts the guest further with a function that it has, from its next request on. */
+  async trust(sbdf: Sbdf, mode: FilterMode): Promise<void> {
+    await this.#functions.trust(sbdf, mode);
   }
 
   /** Ends the guest's worker thread; see `PciBackend.killWorker`. */

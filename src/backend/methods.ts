@@ -1,18 +1,31 @@
 /** What other processes can ask of a running daemon, over its control socket. */
+import { type Observable, concat, of } from 'rxjs';
 import { type Sbdf, parseSbdf } from '../address.ts';
+import { type Quirk, parseQuirk } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
-import type { Inventory } from '../host/index.ts';
-import { type ControlMethods, reportInventory } from '../monitor/index.ts';
+import type { Inventory, ResetMethod } from '../host/index.ts';
+import {
+  type BackendEvent,
+  type ControlMethods,
+  type ControlStreams,
+  makeEvent,
+  reportInventory,
+} from '../monitor/index.ts';
 import type { ResetOutcome } from '../../machines/function.ts';
+import type { Explanation } from './explain.ts';
 import type { BackendStatus } from './status.ts';
 
 /** The part of the back-end that is offered. */
 export interface Operations {
+  readonly events$: Observable<BackendEvent>;
   readonly inventory: Inventory;
   status(): BackendStatus;
   hide(sbdf: Sbdf): Promise<void>;
   unhide(sbdf: Sbdf): Promise<void>;
   reset(sbdf: Sbdf): Promise<ResetOutcome>;
+  resetMethods(sbdf: Sbdf): readonly ResetMethod[];
+  explain(sbdf: Sbdf): Explanation;
+  addQuirk(quirk: Quirk): Promise<void>;
 }
 
 export const daemonMethods = (backend: Operations): ControlMethods => ({
@@ -21,6 +34,15 @@ export const daemonMethods = (backend: Operations): ControlMethods => ({
   hide: async ({ function: sbdf }) => backend.hide(addressOf(sbdf)),
   unhide: async ({ function: sbdf }) => backend.unhide(addressOf(sbdf)),
   reset: async ({ function: sbdf }) => backend.reset(addressOf(sbdf)),
+  resetMethods: ({ function: sbdf }) => backend.resetMethods(addressOf(sbdf)),
+  explain: ({ function: sbdf }) => backend.explain(addressOf(sbdf)),
+  quirk: async ({ quirk }) => backend.addQuirk(parseQuirk(String(quirk))),
+});
+
+/** What they can listen to. */
+export const daemonStreams = (backend: Operations): ControlStreams => ({
+  // The first event says that all that follow are heard.
+  watch: () => concat(of(makeEvent('watch.started', { to: backend.status().directory })), backend.events$),
 });
 
 function addressOf(given: unknown): Sbdf {

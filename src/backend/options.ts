@@ -1,4 +1,5 @@
 import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
+import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { TopologyKind } from '../topology/index.ts';
 
 export interface PciBackendOptions {
@@ -17,4 +18,6 @@ export interface PciBackendOptions {
   readonly stateDirectory?: string;
   /** Where to listen for the other commands (`pciback status` ...); nowhere when not given. */
   readonly controlSocket?: string;
+  /** Where to serve metrics; nowhere when not given. */
+  readonly metrics?: ListenAddress;
 }

@@ -13,7 +13,14 @@ import {
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import type { FunctionFacts } from '../host/platform.ts';
-import type { Seized } from '../config-space/index.ts';
+import {
+  type FilterMode,
+  type Quirk,
+  type Seized,
+  compileFilter,
+  defaultMode,
+  withQuirk,
+} from '../config-space/index.ts';
 import { FileStore } from './store.ts';
 
 /** Stands for the host itself, while it works on a function. */
@@ -23,6 +30,8 @@ export interface Entry {
   readonly facts: FunctionFacts;
   readonly seized: Seized;
   readonly snapshot: Snapshot<unknown>;
+  /** How far its guest is trusted, or the next one will be: until the function is given back. */
+  readonly mode: FilterMode;
 }
 
 interface StoredSnapshot {
@@ -36,7 +45,11 @@ export const contextOf = (entry: Entry): FunctionContext => stored(entry).contex
 
 function isEntry(value: unknown): value is Entry {
   const entry = value as Entry | null;
-  return typeof entry?.facts?.sbdf === 'number' && typeof stored(entry).context?.sbdf === 'number';
+  return (
+    typeof entry?.facts?.sbdf === 'number' &&
+    typeof stored(entry).context?.sbdf === 'number' &&
+    Array.isArray(entry.mode?.quirks)
+  );
 }
 
 /** The snapshot of a function that has just been hidden. */
@@ -77,7 +90,7 @@ export class Registry {
   }
 
   add(facts: FunctionFacts, seized: Seized): void {
-    this.#put({ facts, seized, snapshot: hiddenSnapshot(facts.sbdf) });
+    this.#put({ facts, seized, snapshot: hiddenSnapshot(facts.sbdf), mode: defaultMode });
   }
 
   /** Forgets a function that goes back to the host. Throws NOT-HIDDEN or FUNCTION-IN-USE. */
@@ -152,11 +165,34 @@ export class Registry {
     }
   }
 
+  /** Lets a guest write registers without a rule, or does not, and returns all that it is trusted with. Throws NOT-HIDDEN. */
+  trust(sbdf: Sbdf, permissive: boolean): FilterMode {
+    const entry = this.#expect(sbdf);
+    const mode = { ...entry.mode, permissive };
+    this.#put({ ...entry, mode });
+    return mode;
+  }
+
+  /**
+   * Lets the guest that has the function, or the next one, write a range of registers in addition. Throws NOT-HIDDEN, or
+   * BAD-SPEC when the range cannot be had.
+   */
+  addQuirk(quirk: Quirk): FilterMode {
+    const entry = this.#expect(quirk.sbdf);
+    const mode = { ...entry.mode, quirks: withQuirk(entry.mode.quirks, quirk) };
+    compileFilter(entry.seized, mode);
+    this.#put({ ...entry, mode });
+    return mode;
+  }
+
   /** Takes note of what the function's machine reported; the owner is known to it or the function is free. */
   update(sbdf: Sbdf, snapshot: Snapshot<unknown>): void {
     const entry = this.#entries.get(sbdf);
     if (!entry) return;
-    const next = { ...entry, snapshot };
+    const changed = { ...entry, snapshot };
+    // What one guest was trusted with says nothing of the next.
+    const givenBack = contextOf(entry).owner !== null && stateOf(entry) === 'reset';
+    const next = givenBack && contextOf(changed).owner === null ? { ...changed, mode: defaultMode } : changed;
     this.#put(next);
     if (stateOf(next) === 'hidden' || stateOf(next) === 'quarantined') this.#disown(sbdf);
   }

@@ -44,13 +44,13 @@ export function formatQuirk({ sbdf, offset, size, mask }: Quirk): string {
   return `${formatSbdf(sbdf)}-${hex(offset, 2)}:${size}:${hex(mask, 8)}`;
 }
 
-/** The quirks of a function with one more, which takes the place of those that it overlaps. */
-export const withQuirk = (quirks: readonly Quirk[], quirk: Quirk): readonly Quirk[] => [
-  ...quirks.filter(
+/** The quirks of a function with one more, which takes the place of those that it overlaps; with an empty mask, only that. */
+export function withQuirk(quirks: readonly Quirk[], quirk: Quirk): readonly Quirk[] {
+  const others = quirks.filter(
     ({ offset, size }) => offset + size <= quirk.offset || offset >= quirk.offset + quirk.size,
-  ),
-  quirk,
-];
+  );
+  return quirk.mask === 0 ? others : [...others, quirk];
+}
 
 export const quirkRegister = ({ offset, size, mask }: Quirk): Register =>
   register('Quirk', offset, size, { rule: forwarded, reaches: mask });

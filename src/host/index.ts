@@ -16,6 +16,7 @@ export { ensureModel, listModels } from './model-file.ts';
 export { type Delay, ModelFault, ModelFunction, openModel } from './model.ts';
 export { describe, loadNames, type Names } from './names.ts';
 export { openPlatform } from './open-platform.ts';
+export { leftByDriver } from './power-up.ts';
 export type {
   Answer,
   FunctionFacts,

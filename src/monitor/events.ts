@@ -10,6 +10,7 @@ export type EventType =
   | 'backend.ready'
   | 'function.hidden'
   | 'function.unhidden'
+  | 'function.quirk'
   | 'function.state'
   | 'guest.state'
   | 'guest.adopted'

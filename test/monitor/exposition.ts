@@ -70,10 +70,8 @@ export function readExposition(text: string): ReadonlyMap<string, MetricFamily> 
     const { name: family, type, samples } = current;
     if (!suffixes[type]?.some((suffix) => name === family + suffix)) fail(line, 'not of this family');
     const read = readLabels(labels, line);
-    const key = JSON.stringify(
-      [name, read],
-      ['0', '1', ...Object.keys(read).toSorted((a, b) => (a < b ? -1 : 1))],
-    );
+    const pairs = Object.entries(read).map(([label, its]) => `${label}=${JSON.stringify(its)}`);
+    const key = `${name}{${pairs.toSorted().join()}}`;
     if (seen.has(key)) fail(line, 'a series comes twice');
     seen.add(key);
     const number = value === '+Inf' ? Number.POSITIVE_INFINITY : Number(value);
