@@ -1,6 +1,7 @@
 /** `pciback serve` as a process, on a directory of its own. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,6 +46,8 @@ export class LoopbackHost implements AsyncDisposable {
     const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, '--hide', hide];
     const daemon = spawn(process.execPath, [pciback, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#daemon = daemon;
+    // A test that runs out of time is not waited for; its daemon must not outlive it.
+    process.once('exit', this.#kill);
     const events = new ReplaySubject<DaemonEvent>();
     this.#events = events;
     events.subscribe((event) => this.reported.push(event));
@@ -77,9 +80,15 @@ export class LoopbackHost implements AsyncDisposable {
     return by ?? code;
   }
 
+  readonly #kill = (): void => {
+    this.#daemon?.kill('SIGKILL');
+    rmSync(join(this.directory, '..'), { recursive: true, force: true });
+  };
+
   /** The embedded xenstored ends by itself when the directory is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    process.off('exit', this.#kill);
     await rm(join(this.directory, '..'), { recursive: true, force: true });
   }
 }
