@@ -23,6 +23,8 @@ export interface GuestContext {
   /** Host addresses of the functions this guest has. */
   readonly exported: readonly Sbdf[];
   readonly failure: FunctionFailure | null;
+  /** Where the front-end stood when we went to Closing: from anywhere else, Initialising is a new beginning. */
+  readonly frontendAtClosing: XenbusState;
   /** The daemon is going down: the guest has a limited time to close. */
   readonly stopping: boolean;
 }
@@ -113,6 +115,9 @@ const guest = setup({
     deserted: ({ context: { view, stopping } }) =>
       (stopping || !view.online) && (view.frontendState === Unknown || view.frontendState === Initialising),
     /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
+    /** It has closed and started over while we were not looking. */
+    frontendStartedOver: ({ context: { view, frontendAtClosing } }) =>
+      view.frontendState === Initialising && frontendAtClosing !== Initialising,
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
     reconfigurationAsked: ({ context: { view } }) =>
@@ -190,6 +195,7 @@ export const guestMachine = guest.createMachine({
     frontendSeen: view.frontendState !== Unknown,
     exported: [],
     failure: null,
+    frontendAtClosing: Unknown,
     stopping: false,
   }),
   on: {
@@ -273,10 +279,12 @@ export const guestMachine = guest.createMachine({
     disconnecting: during('disconnect', 'closing'),
     closing: {
       description: 'Closing: the ring is down, the front-end has still to say that it is closed.',
+      entry: assign({ frontendAtClosing: ({ context: { view } }) => view.frontendState }),
       always: [
         { guard: 'gone', target: 'releasing' },
         { guard: 'replaced', target: 'releasing' },
         { guard: 'frontendClosed', target: 'shutting' },
+        { guard: 'frontendStartedOver', target: 'shutting' },
         { guard: 'deserted', target: 'shutting' },
       ],
       after: { patience: { guard: 'stopping', target: 'releasing' } },

@@ -69,6 +69,7 @@ const contextIn = (state: string, more: Partial<GuestContext> = {}): GuestContex
   frontendSeen: true,
   exported: [sbdf],
   failure: null,
+  frontendAtClosing: XenbusState.Initialising,
   stopping: false,
   ...more,
 });
@@ -357,6 +358,14 @@ test('a number of functions that is none is something to deal with', () => {
     view: view(InitWait, Initialising, { devices: undefined, badCount: '-1' }),
   };
   expect(follow(machine, 'waiting', contextIn('waiting'), event).state).toBe('exporting');
+});
+
+test('a front-end that closed and started over unseen is served again', () => {
+  const event: GuestEvent = { type: 'observed', view: view(Closing, Initialising) };
+  const since = (frontendAtClosing: XenbusState): string =>
+    follow(machine, 'closing', contextIn('closing', { frontendAtClosing }), event).state;
+  expect(since(Connected)).toBe('shutting');
+  expect(since(Initialising)).toBe('closing');
 });
 
 test('a directory without a front-end directory is not given up before that has been there', () => {
