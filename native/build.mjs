@@ -21,7 +21,7 @@ function isCurrent() {
 }
 
 function build() {
-  const args = [findNodeGyp(), 'configure', 'build', '--silent', ...headersBesideNode()];
+  const args = [findNodeGyp(), 'configure', 'build', '--silent', '--jobs', 'max', ...headersBesideNode()];
   const result = spawnSync(process.execPath, args, { cwd: here, encoding: 'utf8' });
   if (result.status !== 0) {
     process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}\n`);
@@ -33,7 +33,7 @@ function build() {
   writeFileSync(stamp, target);
 }
 
-/** npm names the node-gyp that it brings along; outside npm, our own or the one in npm's folder will do. */
+/** Our own, when we are developed; where we are a dependency, the one that npm brings along and names to scripts. */
 function findNodeGyp() {
   const prefix = dirname(dirname(process.execPath));
   const bundled = join(prefix, 'lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js');

@@ -2,6 +2,9 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
+#include <climits>
+#include <cstdlib>
+
 #include "loopback_directory.h"
 #include "memory.h"
 #include "pciif.h"
@@ -15,7 +18,7 @@ constexpr uint32_t kSelf = 0;
 constexpr uint32_t kFirstPort = 2;
 
 struct LoopbackHypervisor {
-  std::string where;
+  std::string where;  // canonical: it names the directory in the table of pirqs
   LoopbackDirectory directory;
 };
 
@@ -35,7 +38,9 @@ const LoopbackChannel* mine(const EventChannel* channel) { return reinterpret_ca
 Failure open(const std::string& where, Hypervisor** out) {
   LoopbackDirectory directory;
   if (Failure failure = LoopbackDirectory::open(where, &directory)) return failure;
-  *out = reinterpret_cast<Hypervisor*>(new LoopbackHypervisor{where, std::move(directory)});
+  char canonical[PATH_MAX];
+  if (!realpath(where.c_str(), canonical)) return from_errno("realpath");
+  *out = reinterpret_cast<Hypervisor*>(new LoopbackHypervisor{canonical, std::move(directory)});
   return kSuccess;
 }
 

@@ -48,7 +48,8 @@ describe('pirqs', () => {
 
   test('every connection to one directory sees the same ones, and one to another directory does not', () => {
     const { directory, hypervisor } = setUp();
-    const second = Hypervisor.loopback(directory.path);
+    symlinkSync(directory.path, directory.in('itself'));
+    const second = Hypervisor.loopback(directory.in('itself/.'));
     expect(map(hypervisor, 1)).toBe(0x37);
     expect(map(second, 1)).toBe(0x38);
     expect(second.unmapPirq(1, 0x37)).toBe(0);
