@@ -21,7 +21,7 @@ import type { PciBackendOptions } from './backend/options.ts';
 import { makePool } from './backend/pool.ts';
 import { Registry } from './backend/registry.ts';
 import type { FileStore } from './backend/store.ts';
-import { resetUnowned } from './backend/reset-unowned.ts';
+import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
 import { FunctionRecord, type Quirk, formatQuirk, seize } from './config-space/index.ts';
@@ -34,7 +34,6 @@ import {
   type ResetMethod,
   hostInventory,
   openPlatform,
-  resetMethods,
 } from './host/index.ts';
 import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './monitor/index.ts';
 import { BridgeMap } from './topology/index.ts';
@@ -173,7 +172,9 @@ export class PciBackend {
 
   /** In which ways a function of this host can be reset, and why it cannot in others. Throws NO-SUCH-FUNCTION. */
   resetMethods(sbdf: Sbdf): readonly ResetMethod[] {
-    return resetMethods(this.#factsOf(sbdf), this.#inventory.functions);
+    const { platform, registry } = this.#parts();
+    const isHidden = registry.get(sbdf) !== undefined;
+    return resetMethodsOf(platform, this.#factsOf(sbdf), this.#inventory.functions, isHidden);
   }
 
   /** What a guest may do with a function, register by register. Throws NO-SUCH-FUNCTION or HEADER-TYPE. */

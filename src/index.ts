@@ -7,10 +7,12 @@
  */
 export { type Sbdf, formatSbdf, makeSbdf, parseSbdf } from './address.ts';
 export { PciBackend } from './backend.ts';
+export { type Denial, type Explanation, explainFacts } from './backend/explain.ts';
 export type { PciBackendOptions } from './backend/options.ts';
 export type { BackendStatus, ExportedStatus, FunctionStatus, GuestStatus } from './backend/status.ts';
 export { PcibackError, type Reason, reasons } from './errors.ts';
 export type { BackendEvent, EventType } from './monitor/events.ts';
+export type { ListenAddress } from './monitor/listen-address.ts';
 export {
   type FunctionFacts,
   type Inventory,
@@ -22,6 +24,7 @@ export {
   isBridge,
   isExportable,
   loadNames,
+  type ResetMethod,
   resetMethods,
 } from './host/index.ts';
 export type { ResetOutcome } from '../machines/function.ts';

@@ -125,6 +125,9 @@ export class GuestFunctions {
     const mode = this.#registry.trust(sbdf, permissive);
     await this.#worker().step({ do: 'bind', assignment: { sbdf, guestAddress, seized, snapshot, mode } });
     this.#inHand.add(sbdf);
+    // An administrator may have added to it meanwhile.
+    const present = this.#registry.get(sbdf)?.mode;
+    if (present && present !== mode) await this.trust(sbdf, present);
   }
 }
 

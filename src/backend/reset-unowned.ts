@@ -9,9 +9,31 @@ import {
 import { resetToHidden } from '../../workers/reset.ts';
 import type { Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import type { Platform } from '../host/index.ts';
+import { type FunctionFacts, type Platform, type ResetMethod, resetMethods } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
 import type { Registry } from './registry.ts';
+
+/**
+ * Every way to reset a function, and why it can be used or not, first those that a reset would try. A model can be reset in
+ * whatever way it was given, since it has no neighbours.
+ */
+export function resetMethodsOf(
+  platform: Platform,
+  facts: FunctionFacts,
+  host: readonly FunctionFacts[],
+  isHidden: boolean,
+): readonly ResetMethod[] {
+  const methods = resetMethods(facts, host);
+  if (!isHidden || platform.kind !== 'loopback') return methods;
+  const model = platform.openFunction(facts.sbdf);
+  const own = model.facts.resetMethods;
+  model.close();
+  return methods.map((each) =>
+    own.includes(each.method) && !each.usable
+      ? { ...each, usable: true, why: 'a model can always be reset' }
+      : each,
+  );
+}
 
 /**
  * Resets a function that no guest has, without a worker: nothing else happens to it meanwhile. It is hidden afterwards, or

@@ -26,6 +26,16 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./list.ts')).list,
   },
   {
+    name: 'hide',
+    summary: 'take functions from their host drivers',
+    load: async () => (await import('./hide.ts')).hide,
+  },
+  {
+    name: 'unhide',
+    summary: 'give hidden functions back to the host',
+    load: async () => (await import('./unhide.ts')).unhide,
+  },
+  {
     name: 'attach',
     summary: 'give functions to a guest',
     load: async () => (await import('./attach.ts')).attach,
@@ -39,6 +49,31 @@ export const commands: readonly CommandEntry[] = [
     name: 'status',
     summary: 'show guests, functions and counters of the running daemon',
     load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'watch',
+    summary: 'follow what happens at the running daemon',
+    load: async () => (await import('./watch.ts')).watch,
+  },
+  {
+    name: 'explain',
+    summary: 'show what a guest may do with a function, register by register',
+    load: async () => (await import('./explain.ts')).explain,
+  },
+  {
+    name: 'quirk',
+    summary: 'let a guest write registers that no rule is known for',
+    load: async () => (await import('./quirk.ts')).quirk,
+  },
+  {
+    name: 'reset',
+    summary: 'reset a function, out of quarantine if need be',
+    load: async () => (await import('./reset.ts')).reset,
+  },
+  {
+    name: 'check',
+    summary: 'read a configuration file and say what it means, or what is wrong with it',
+    load: async () => (await import('./check.ts')).check,
   },
   {
     name: 'conform',

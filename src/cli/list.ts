@@ -1,12 +1,11 @@
 import { type BackendStatus, className, describe, loadNames } from '../index.ts';
-import type { ControlClient, FunctionReport } from '../monitor/index.ts';
-import { PcibackError } from '../toolstack/index.ts';
+import type { FunctionReport } from '../monitor/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { warn } from './failure.ts';
 import { askInventory } from './inventory.ts';
 import type { Output } from './output.ts';
 import { type Cell, formatTable } from './table.ts';
-import { connectDaemon, findTarget } from './target.ts';
+import { connectIfRunning } from './target.ts';
 
 /** A function of the host, and what the daemon does with it. */
 interface ListedFunction {
@@ -26,18 +25,6 @@ interface ListedFunction {
   readonly reason: string | null;
   readonly resetMethods: readonly string[];
   readonly origin: FunctionReport['origin'];
-}
-
-/** Without a daemon there is still what the host shows. */
-async function connectIfRunning(loopback: string | undefined): Promise<ControlClient | undefined> {
-  try {
-    return await connectDaemon(findTarget(loopback));
-  } catch (error) {
-    const isAbsent =
-      error instanceof PcibackError && (error.reason === 'NO-DAEMON' || error.reason === 'NO-XEN');
-    if (isAbsent) return undefined;
-    throw error;
-  }
 }
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');

@@ -1,4 +1,5 @@
 import { PciBackend, PcibackError, type TopologyKind } from '../index.ts';
+import { type ListenAddress, parseListenAddress } from '../monitor/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { readBootCfgHide } from './files.ts';
 import { controlSocketPath, findTarget } from './target.ts';
@@ -36,6 +37,15 @@ export const serve = defineCommand({
       help: 'threads that serve guests; default: one a processor, at most 4',
     },
     'state-dir': { type: 'string', value: 'DIR', help: 'where to keep what a successor takes over' },
+    metrics: {
+      type: 'string',
+      value: 'HOST:PORT',
+      help: 'serve metrics for Prometheus at http://HOST:PORT/metrics, and /healthz; HOST is a loopback address',
+    },
+    'metrics-any-address': {
+      type: 'boolean',
+      help: 'serve metrics also where other machines can read them',
+    },
     xen: { type: 'boolean', help: 'serve the guests of the Xen host that this is' },
   },
   async run({ options }, { output, signal }) {
@@ -44,6 +54,7 @@ export const serve = defineCommand({
     const hide = [options.hide ?? '', bootCfg === undefined ? '' : await readBootCfgHide(bootCfg)]
       .join(' ')
       .trim();
+    const metrics = metricsOf(options.metrics, options['metrics-any-address']);
     const backend = new PciBackend({
       platform: target,
       controlSocket: controlSocketPath(target),
@@ -51,6 +62,7 @@ export const serve = defineCommand({
       ...(hide && { hide }),
       ...(options['state-dir'] && { stateDirectory: options['state-dir'] }),
       ...(options.topology && { topology: topologyOf(options.topology) }),
+      ...(metrics && { metrics }),
       ...(options.workers && { workers: workersOf(options.workers) }),
     });
     const ended = new Promise<void>((resolve) => {
@@ -62,6 +74,16 @@ export const serve = defineCommand({
     await ended;
   },
 });
+
+function metricsOf(where: string | undefined, anyAddress = false): ListenAddress | undefined {
+  if (where !== undefined) return { ...parseListenAddress(where), anyAddress };
+  if (!anyAddress) return undefined;
+  throw new PcibackError(
+    'USAGE',
+    '--metrics-any-address alone serves nothing',
+    'write --metrics HOST:PORT with it',
+  );
+}
 
 function topologyOf(text: string): TopologyKind {
   if (text === 'vpci' || text === 'passthrough') return text;

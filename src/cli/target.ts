@@ -42,6 +42,18 @@ export async function connectDaemon(target: Target): Promise<ControlClient> {
   }
 }
 
+/** Connects to the daemon if there is one: much can be told without it. Throws BAD-DIRECTORY or NO-PERMISSION. */
+export async function connectIfRunning(loopback: string | undefined): Promise<ControlClient | undefined> {
+  try {
+    return await connectDaemon(findTarget(loopback));
+  } catch (error) {
+    const isAbsent =
+      error instanceof PcibackError && (error.reason === 'NO-DAEMON' || error.reason === 'NO-XEN');
+    if (isAbsent) return undefined;
+    throw error;
+  }
+}
+
 const connectXenstore = (target: Target): Promise<XenstoreClient> =>
   XenstoreClient.connect(
     target.kind === 'loopback' ? { path: join(target.directory, 'xenstored', 'socket') } : {},

@@ -4,7 +4,7 @@ import type { BackendEvent } from '../../index.ts';
 export function describeEvent(event: BackendEvent): string {
   const { type, subject, domid, from, to, cause, reason, message } = event;
   const about = [subject, domid === undefined ? undefined : `domain ${domid}`].filter(Boolean).join(', ');
-  const change = from === undefined ? to : `${from} -> ${to}`;
+  const change = from === undefined || to === undefined ? (to ?? from) : `${from} -> ${to}`;
   const why = [cause, reason, message].filter(Boolean).join(', ');
   const data = Object.entries(event.data ?? {}).map(([name, value]) => `${name}=${value}`);
   return [type, about, change, why === '' ? undefined : `(${why})`, ...data].filter(Boolean).join('  ');

@@ -1,0 +1,34 @@
+import type { BackendStatus } from '../index.ts';
+import { readNames } from '../toolstack/index.ts';
+import { defineCommand, loopbackOption } from './command.ts';
+import { askInventory, hostFunctions } from './inventory.ts';
+import { namedFunctions, readName } from './named.ts';
+import { findTarget, whileConnected } from './target.ts';
+
+export const hide = defineCommand({
+  operands: 'SPEC...',
+  arity: [1, Number.POSITIVE_INFINITY],
+  description: `Takes functions from their host drivers, so that guests can have them. A SPEC names a function as 03:00.0, or all functions of a slot as 03:00.*; spellings of other programs are understood as for attach. A function that is hidden already stays as it is.
+
+The daemon remembers: a function stays hidden until it is unhidden, whatever --hide of the next daemon says.`,
+  examples: [
+    { line: 'pciback hide 03:00.0', does: 'take one function' },
+    { line: "pciback hide '03:00.*' 04:00.0", does: 'take a slot and another function' },
+  ],
+  options: loopbackOption,
+  async run({ options, positionals }, { output, signal }) {
+    const specs = positionals.map(readName);
+    await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
+      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const { functions } = await daemon.call<BackendStatus>('status', {}, { signal });
+      const done = [];
+      for (const sbdf of namedFunctions(specs, host)) {
+        const before = functions.find((each) => each.sbdf === sbdf);
+        if (!before) await daemon.call('hide', { function: sbdf }, { signal });
+        done.push({ sbdf, state: before?.state ?? 'hidden' });
+        if (!options.json) output.print(before ? `${sbdf} is ${before.state} already` : `${sbdf} hidden`);
+      }
+      if (options.json) output.printJson(done);
+    });
+  },
+});

@@ -1,0 +1,25 @@
+import { readNames } from '../toolstack/index.ts';
+import { defineCommand, loopbackOption } from './command.ts';
+import { askInventory, hostFunctions } from './inventory.ts';
+import { namedFunctions, readName } from './named.ts';
+import { findTarget, whileConnected } from './target.ts';
+
+export const unhide = defineCommand({
+  operands: 'SPEC...',
+  arity: [1, Number.POSITIVE_INFINITY],
+  description: `Gives hidden functions back to the host, each to the driver that had it. A function that a guest has is refused: detach it first. Names are written as for hide.`,
+  examples: [{ line: 'pciback unhide 03:00.0', does: 'give 03:00.0 back' }],
+  options: loopbackOption,
+  async run({ options, positionals }, { output, signal }) {
+    const specs = positionals.map(readName);
+    await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
+      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const functions = namedFunctions(specs, host);
+      for (const sbdf of functions) {
+        await daemon.call('unhide', { function: sbdf }, { signal });
+        if (!options.json) output.print(`${sbdf} is the host's again`);
+      }
+      if (options.json) output.printJson(functions.map((sbdf) => ({ sbdf, state: 'host' })));
+    });
+  },
+});
