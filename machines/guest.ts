@@ -114,10 +114,10 @@ const guest = setup({
     /** The device is to go, and its front-end was never up, or has left: nobody will ever say Closed. */
     deserted: ({ context: { view, stopping } }) =>
       (stopping || !view.online) && (view.frontendState === Unknown || view.frontendState === Initialising),
-    /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     /** It has closed and started over while we were not looking. */
     frontendStartedOver: ({ context: { view, frontendAtClosing } }) =>
       view.frontendState === Initialising && frontendAtClosing !== Initialising,
+    /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
     reconfigurationAsked: ({ context: { view } }) =>
@@ -287,6 +287,8 @@ export const guestMachine = guest.createMachine({
         { guard: 'frontendStartedOver', target: 'shutting' },
         { guard: 'deserted', target: 'shutting' },
       ],
+      // Entered again by a stop: patience is counted from there.
+      on: { stop: { target: 'closing', reenter: true, actions: assign({ stopping: true }) } },
       after: { patience: { guard: 'stopping', target: 'releasing' } },
     },
     shutting: during('close', 'closed'),

@@ -250,6 +250,8 @@ export class PciBackend {
     makeDirectory(stateDirectory);
     running.lock = takeLock(join(stateDirectory, 'lock'), this.#directory);
     running.platform = openPlatform(where);
+    // Threads take a while to start; guests of a predecessor are waiting.
+    running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
     this.#inventory = functions ? { functions, warnings: [] } : hostInventory({ sysfs });
     for (const warning of this.#inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
     running.registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
@@ -280,7 +282,6 @@ export class PciBackend {
       running.metrics = await startMetrics(metrics, parts, this.#events);
       this.#emit(makeEvent('metrics.started', { to: running.metrics.url }));
     }
-    running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
   }
 
   /** Takes over whatever is running, and from then on follows what comes and goes. */

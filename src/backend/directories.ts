@@ -1,6 +1,6 @@
 /** What the back-end keeps in the file system. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { PcibackError } from '../errors.ts';
 import { type FileLock, type Platform, lockFile } from '../host/index.ts';
 import { FileStore } from './store.ts';
@@ -13,9 +13,10 @@ export function prepareLoopback(directory: string): void {
   renameSync(`${self}.new`, self);
 }
 
+/** Makes a directory and what is missing above it. Throws BAD-DIRECTORY. */
 export function makeDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true });
+    make(directory);
   } catch (error) {
     throw new PcibackError(
       'BAD-DIRECTORY',
@@ -23,6 +24,19 @@ export function makeDirectory(directory: string): void {
       'name a directory that can be written',
       { cause: error },
     );
+  }
+}
+
+/** Node's own recursive mkdir goes round in circles for ever where no directory can be made, as in /proc. */
+function make(directory: string): void {
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(directory).isDirectory()) return;
+    if (code !== 'ENOENT' || existsSync(dirname(directory))) throw error;
+    make(dirname(directory));
+    mkdirSync(directory);
   }
 }
 

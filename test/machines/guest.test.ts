@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createActor } from 'xstate';
+import { SimulatedClock, createActor } from 'xstate';
 import { type GuestContext, type GuestEvent, type Position, guestMachine } from '../../machines/guest.ts';
 import { makeSbdf } from '../../src/address.ts';
 import { PcibackError } from '../../src/errors.ts';
@@ -383,5 +383,20 @@ test.each([
 ])('%s', (_, first, expected) => {
   const actor = createActor(machine, { input: { domid: 5, view: first } }).start();
   expect(actor.getSnapshot().value).toBe(expected);
+  actor.stop();
+});
+
+test('a stop is patient from when it comes, however long the guest has been closing', () => {
+  const clock = new SimulatedClock();
+  const context = contextIn('closing', { view: view(Closing, Connected), frontendAtClosing: Connected });
+  const snapshot = machine.resolveState({ value: 'closing', context });
+  const actor = createActor(machine, { input: { domid: 5, view: context.view }, snapshot, clock }).start();
+  clock.increment(60_000);
+  expect(actor.getSnapshot().value).toBe('closing');
+  actor.send({ type: 'stop' });
+  clock.increment(4000);
+  expect(actor.getSnapshot().value).toBe('closing');
+  clock.increment(2000);
+  expect(actor.getSnapshot().value).toBe('releasing');
   actor.stop();
 });
