@@ -11,11 +11,11 @@ import {
 } from '../machines/function.ts';
 import type { Sbdf } from '../src/address.ts';
 import {
+  type CompiledFilter,
   type ConfigAccess,
   ConfigFilter,
   type FilterMode,
   FunctionRecord,
-  type Seized,
   compileFilter,
   quiesce,
 } from '../src/config-space/index.ts';
@@ -88,7 +88,8 @@ export class AssignedFunction implements ExportedFunction {
   /** Binds a hidden function; one that an earlier worker had goes on from where it was. */
   async bind(): Promise<void> {
     const { guestAddress } = this;
-    if (this.#state !== 'hidden') this.#open('adopted');
+    // One that was cut short while it was bound has not had its record started for this guest.
+    if (this.#state !== 'hidden') this.#open(this.#state === 'binding' ? 'fresh' : 'adopted');
     this.#actor.subscribe({
       next: (snapshot) => this.#tell(functionState(snapshot.value)),
       error: () => undefined,
@@ -97,13 +98,15 @@ export class AssignedFunction implements ExportedFunction {
       this.#report({ is: 'reset', sbdf: this.sbdf, byGuest, ...outcome }),
     );
     this.#actor.start();
-    if (this.#state !== 'hidden') return;
-    this.#send({ type: 'bind', owner: this.#domid, guestAddress });
+    if (this.#state === 'hidden') this.#send({ type: 'bind', owner: this.#domid, guestAddress });
     const bound = await waitFor(this.#actor, (snapshot) => !snapshot.matches('binding'), {
       timeout: Infinity,
     });
     const { failure } = bound.context;
-    if (failure) throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
+    if (failure && bound.matches('hidden')) {
+      throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
+    }
+    this.#resumeReset();
   }
 
   quiesce(): void {
@@ -112,6 +115,12 @@ export class AssignedFunction implements ExportedFunction {
 
   connect(): void {
     this.#send({ type: 'connect' });
+    this.#resumeReset();
+  }
+
+  /** A reset that the guest asked for just before its worker died is in the record only, and reads give ones until it is done. */
+  #resumeReset(): void {
+    if (this.#state === 'connected' && this.#opened?.filter.record.resetting) this.#send({ type: 'flr' });
   }
 
   disconnect(): void {
@@ -167,7 +176,7 @@ export class AssignedFunction implements ExportedFunction {
     const { seized, mode } = this.#assignment;
     const hardware = this.#platform.openFunction(this.sbdf);
     const table = compileFilter(seized, mode);
-    const filter = new ConfigFilter(table, hardware, this.#record(record), {
+    const filter = new ConfigFilter(table, hardware, this.#record(record, table), {
       resetRequested: () => this.#send({ type: 'flr' }),
       contextLost: () => this.#restoreContext(),
     });
@@ -175,10 +184,10 @@ export class AssignedFunction implements ExportedFunction {
     return this.#opened;
   }
 
-  #record(how: 'fresh' | 'adopted'): FunctionRecord {
+  #record(how: 'fresh' | 'adopted', table: CompiledFilter): FunctionRecord {
     const buffer = this.#platform.mapRecord(this.sbdf);
     const adopted = how === 'adopted' ? FunctionRecord.adopt(buffer) : undefined;
-    if (!adopted) return FunctionRecord.create(buffer, commandOf(this.#assignment.seized));
+    if (!adopted) return FunctionRecord.create(buffer, table.initialCommand);
     for (let vector = 0; vector < adopted.vectors; vector++) {
       this.#platform.claimPirq(this.#domid, adopted.pirq(vector));
     }
@@ -200,6 +209,3 @@ export class AssignedFunction implements ExportedFunction {
     return resetToHidden(hardware, seized);
   }
 }
-
-/** The command register as seizing left it, which is where a new guest's shadow of it starts. */
-const commandOf = ({ config }: Seized): number => (config[4] ?? 0) | ((config[5] ?? 0) << 8);
