@@ -23,7 +23,8 @@ export interface Request {
 
 interface Pending extends Request {
   readonly id: number;
-  readonly deadline: number;
+  /** Counts from when it is sent; waiting for a turn is not the daemon's fault. */
+  deadline: number;
   readonly resolve: (payload: Uint8Array) => void;
   readonly reject: (error: Error) => void;
 }
@@ -90,8 +91,7 @@ export class Connection {
       return Promise.reject(new XenstoreError('E2BIG', messageName(type), subject, detail));
     }
     return new Promise((resolve, reject) => {
-      const deadline = performance.now() + this.#options.requestTimeoutMs;
-      const pending = { ...request, id: this.#freshId(), deadline, resolve, reject };
+      const pending = { ...request, id: this.#freshId(), deadline: 0, resolve, reject };
       if (this.#inFlight.size < this.#options.maxInFlight) this.#send(pending);
       else this.#waiting.push(pending);
     });
@@ -118,6 +118,7 @@ export class Connection {
   }
 
   #send(pending: Pending): void {
+    pending.deadline = performance.now() + this.#options.requestTimeoutMs;
     this.#inFlight.set(pending.id, pending);
     count(this.#counters.requests, messageName(pending.type));
     // What one turn of the program asks for leaves in one write.
@@ -171,21 +172,25 @@ export class Connection {
     if (next) this.#send(next);
   }
 
-  /** One timer for all requests: they time out in the order in which they were made. */
+  /**
+   * One timer for all requests: they time out in the order in which they were sent. When the time is up the stream is read
+   * once more before anything is concluded: it may be this program that was held up, not the daemon.
+   */
   #watch(milliseconds: number): NodeJS.Timeout {
-    const timer = setTimeout(() => {
+    const look = (): void => {
       this.#watchdog = undefined;
       const oldest = this.#inFlight.values().next().value;
-      if (!oldest) return;
+      if (!oldest || this.#lost) return;
       const left = oldest.deadline - performance.now();
-      if (left > 0) {
-        this.#watchdog = this.#watch(left);
-        return;
-      }
-      this.#counters.timeouts++;
-      const seconds = this.#options.requestTimeoutMs / 1000;
-      this.fail(`xenstored did not answer ${messageName(oldest.type)} ${oldest.subject} within ${seconds} s`);
-    }, milliseconds);
-    return timer.unref();
+      if (left > 0) this.#watchdog = this.#watch(left);
+      else this.#timeOut(oldest);
+    };
+    return setTimeout(() => setImmediate(look), milliseconds).unref();
+  }
+
+  #timeOut({ type, subject }: Pending): void {
+    this.#counters.timeouts++;
+    const seconds = this.#options.requestTimeoutMs / 1000;
+    this.fail(`xenstored did not answer ${messageName(type)} ${subject} within ${seconds} s`);
   }
 }

@@ -138,6 +138,28 @@ describe('requests', () => {
     expect(server.connection.closed).toBe(true);
   });
 
+  test('are not given up when it is this program that was held up', async () => {
+    const server = new ScriptedServer((message, connection) => connection.value(message, 'x'));
+    const client = await server.client({ requestTimeoutMs: 20 });
+    const answer = client.read('/a');
+    await Promise.resolve();
+    const end = performance.now() + 60;
+    while (performance.now() < end);
+    expect(await answer).toBe('x');
+    expect(client.counters.timeouts).toBe(0);
+    client.close();
+  });
+
+  test('that wait their turn for long are in time', async () => {
+    const server = new ScriptedServer((message, connection) => {
+      setTimeout(() => connection.value(message, 'x'), 5);
+    });
+    const client = await server.client({ requestTimeoutMs: 200, maxInFlight: 1 });
+    await Promise.all(Array.from({ length: 60 }, () => client.read('/a')));
+    expect(client.counters.timeouts).toBe(0);
+    client.close();
+  });
+
   test('that are answered one after the other do not add up to a timeout', async () => {
     const server = new ScriptedServer((message, connection) => {
       setTimeout(() => connection.value(message, 'x'), 5);

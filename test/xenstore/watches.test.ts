@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { map } from 'rxjs';
+import { config, map } from 'rxjs';
 import { describe, expect, test, vi } from 'vitest';
 import { ConnectionLost, type XenstoreClient } from '../../src/xenstore/index.ts';
 import { maxPendingPaths } from '../../src/xenstore/watches.ts';
@@ -167,9 +167,8 @@ describe('events', () => {
 
   test('reach the others when one consumer throws', async () => {
     const client = await storeServer().client();
-    const uncaught = vi.fn<(error: Error) => void>();
-    const listeners = process.listeners('uncaughtException');
-    process.removeAllListeners('uncaughtException').on('uncaughtException', uncaught);
+    const uncaught: Error[] = [];
+    config.onUnhandledError = (error: Error) => void uncaught.push(error);
     client.watch('/a').subscribe(() => {
       throw new Error('a defect of the consumer');
     });
@@ -184,12 +183,10 @@ describe('events', () => {
     const heard = listen(client, '/a');
     await settle();
     await client.write('/a', '1');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    process.removeAllListeners('uncaughtException');
-    for (const listener of listeners) process.on('uncaughtException', listener);
+    await vi.waitFor(() => expect(uncaught).toHaveLength(2));
+    config.onUnhandledError = null;
     expect(heard).toEqual(['/a', '/a']);
     expect(broken).toEqual(['a defect of an operator']);
-    expect(uncaught).toHaveBeenCalledTimes(2);
     client.close();
   });
 });

@@ -46,10 +46,14 @@ export class Xenstored {
         'use it, or end it first',
       );
     }
-    for (const name of readdirSync(sockets)) {
-      if (/^(?:socket|dom[0-9]+)(?:\.[0-9]+)?$/.test(name)) rmSync(join(sockets, name), { force: true });
+    const daemon = new Xenstored(options, sockets, socketPath);
+    try {
+      daemon.#begin();
+    } catch (error) {
+      daemon.close();
+      throw unusable(options.directory, error);
     }
-    return new Xenstored(options, sockets, socketPath);
+    return daemon;
   }
 
   private constructor({ directory, signal }: XenstoredOptions, sockets: string, socketPath: string) {
@@ -68,11 +72,18 @@ export class Xenstored {
       released: (domid) => this.#unlisten(domid),
       stopRequested: () => setImmediate(this.#close),
     });
+  }
+
+  #begin(): void {
+    for (const name of readdirSync(this.#sockets)) {
+      if (/^(?:socket|dom[0-9]+)(?:\.[0-9]+)?$/.test(name))
+        rmSync(join(this.#sockets, name), { force: true });
+    }
     this.#domains.start();
     // Domain 0 last: who can connect finds the domains introduced.
     if (!this.#closed) this.#listen(0);
-    signal?.addEventListener('abort', this.#close);
-    if (signal?.aborted) this.close();
+    this.#signal?.addEventListener('abort', this.#close);
+    if (this.#signal?.aborted) this.close();
   }
 
   /** Ends all connections and removes the sockets. The store's contents are gone. */
@@ -147,10 +158,22 @@ function prepareDirectories(directory: string): string {
       'use a directory with a shorter path',
     );
   }
-  mkdirSync(join(directory, 'dom'), { recursive: true });
-  mkdirSync(sockets, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(join(directory, 'dom'), { recursive: true });
+    mkdirSync(sockets, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw unusable(directory, error);
+  }
   return sockets;
 }
+
+const unusable = (directory: string, cause: unknown): PcibackError =>
+  new PcibackError(
+    'BAD-DIRECTORY',
+    `${directory} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
+    'see that it can be written to, or name another',
+    { cause },
+  );
 
 /** Whether somebody accepts connections at a unix socket. */
 function answers(path: string): Promise<boolean> {

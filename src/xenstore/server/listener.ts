@@ -30,9 +30,14 @@ export class Listener {
     const temporary = `${path}.${process.pid}`;
     rmSync(temporary, { force: true });
     this.#server.listen(temporary);
-    chmodSync(temporary, 0o600);
-    this.#inode = lstatSync(temporary).ino;
-    renameSync(temporary, path);
+    try {
+      chmodSync(temporary, 0o600);
+      this.#inode = lstatSync(temporary).ino;
+      renameSync(temporary, path);
+    } catch (error) {
+      this.#server.close();
+      throw error;
+    }
   }
 
   /** False when the socket has been removed, or replaced by another daemon's. */

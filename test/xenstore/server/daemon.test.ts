@@ -210,6 +210,18 @@ describe('the daemon and its directory', () => {
     if (name !== 'missing') mkdirSync(path);
     await expect(Xenstored.start({ directory: path })).rejects.toMatchObject({ reason: 'BAD-DIRECTORY' });
   });
+
+  test('what is in the way of its folders or its socket is named', async () => {
+    daemon.close();
+    rmSync(join(directory, 'xenstored'), { recursive: true });
+    writeFileSync(join(directory, 'xenstored'), '');
+    await expect(Xenstored.start({ directory })).rejects.toMatchObject({ reason: 'BAD-DIRECTORY' });
+    rmSync(join(directory, 'xenstored'));
+    mkdirSync(socket('socket'), { recursive: true });
+    writeFileSync(dom(5), 'running');
+    await expect(Xenstored.start({ directory })).rejects.toMatchObject({ reason: 'BAD-DIRECTORY' });
+    expect(readdirSync(join(directory, 'xenstored'))).toEqual(['socket']);
+  });
 });
 
 describe('clients of all kinds', () => {
