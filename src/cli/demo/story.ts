@@ -105,6 +105,10 @@ async function perform(
     stage.heading(`Handing ${short(moved)} from db to web: unplugged here, reset, plugged in there`);
     tally.count(cast);
     await cast.detach(db.domid, [moved]);
+    const { method, milliseconds } = await cast.backend.reset(moved);
+    stage.line(
+      `reset once more, by hand: ${method ?? 'no method'}, ${milliseconds} ms, as it was when it was hidden`,
+    );
     await cast.attach(web.domid, [moved]);
     tally.hotplugs += 2;
     const { lines } = await web.process.call('listing', {});
