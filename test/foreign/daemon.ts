@@ -42,8 +42,9 @@ export class LoopbackHost implements AsyncDisposable {
   }
 
   /** Starts the daemon and waits until it is ready. */
-  async serve(hide: string): Promise<void> {
-    const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, '--hide', hide];
+  async serve(hide: string, ...more: readonly string[]): Promise<void> {
+    const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, ...more];
+    if (hide !== '') options.push('--hide', hide);
     const daemon = spawn(process.execPath, [pciback, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#daemon = daemon;
     // A test that runs out of time is not waited for; its daemon must not outlive it.
