@@ -96,7 +96,7 @@ export class RegisterMap {
     const clears = (this.#clears[offset >>> 2] ?? 0) >>> shift;
     this.#claim({
       ...quirk,
-      name: this.#unname(quirk),
+      name: [quirk.name, ...this.#openOver(quirk).map(({ name }) => name)].join(': '),
       reaches: (quirk.reaches & ~drops) >>> 0,
       clears: clears | drops,
     });
@@ -125,6 +125,12 @@ export class RegisterMap {
         'report this',
       );
     }
+    // Nothing is known any more of an open register that a rule takes bytes of.
+    for (const covered of this.#openOver(row)) {
+      this.#named.splice(this.#named.indexOf(covered), 1);
+      this.#isNamed.fill(0, covered.offset, covered.offset + covered.size);
+      this.#paint({ ...covered, live: -1 });
+    }
     this.#owner.fill(this.#rules.push(row) - 1, offset, offset + size);
     this.#isNamed.fill(1, offset, offset + size);
     this.#named.push(row);
@@ -146,15 +152,11 @@ export class RegisterMap {
     this.#paint(row);
   }
 
-  /** Forgets the open registers that a quirk takes bytes of; the quirk is called after them. */
-  #unname({ name, offset, size }: Register): string {
-    const covered = this.#named.filter((row) => row.offset < offset + size && row.offset + row.size > offset);
-    for (const row of covered) {
-      this.#named.splice(this.#named.indexOf(row), 1);
-      this.#isNamed.fill(0, row.offset, row.offset + row.size);
-      this.#paint({ ...row, live: -1 });
-    }
-    return [name, ...covered.map((row) => row.name)].join(': ');
+  /** The open registers that share bytes with a row. */
+  #openOver({ offset, size }: Register): readonly Register[] {
+    return this.#named.filter(
+      (row) => row.rule === null && row.offset < offset + size && row.offset + row.size > offset,
+    );
   }
 
   #sealBytes({ name, offset, size }: Register): void {

@@ -1,6 +1,12 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { describe as describeFilter } from '../../src/config-space/index.ts';
-import { bridge, nic, nicResources, setUp } from './support.ts';
+import {
+  compileFilter,
+  defaultMode,
+  describe as describeFilter,
+  seizedFrom,
+} from '../../src/config-space/index.ts';
+import { bridge, image, nic, nicResources, setUp } from './support.ts';
 
 it.each([
   ['a device', nic, {}],
@@ -19,6 +25,35 @@ it.each([
     end += size;
   }
   expect(end).toBe(4096);
+});
+
+it('every byte is described once of a function whose capabilities lie on top of each other', () => {
+  const capability = fc.record({
+    id: fc.constantFrom(0x01, 0x03, 0x05, 0x09, 0x10, 0x11, 0x13, 0x14),
+    at: fc.integer({ min: 0x40, max: 0xfc }).map((at) => at & 0xfc),
+    flags: fc.nat(0xffff),
+  });
+  fc.assert(
+    fc.property(fc.array(capability, { maxLength: 10 }), (capabilities) => {
+      const before = image(nic);
+      before.fill(0, 0x40, 0x100);
+      let pointer = 0x34;
+      for (const { id, at, flags } of capabilities) {
+        before[pointer] = at;
+        before.set([id, 0, flags, flags >>> 8], at);
+        pointer = at + 1;
+      }
+      const identity = { vendor: 1, device: 2, resources: [], irq: 0, physicalFunction: null };
+      let end = 0;
+      for (const { offset, size } of describeFilter(
+        compileFilter(seizedFrom(identity, before), defaultMode),
+      )) {
+        expect(offset).toBe(end);
+        end += size;
+      }
+      expect(end).toBe(4096);
+    }),
+  );
 });
 
 it('a register is named with what is read, what can be written, and what was denied', () => {
