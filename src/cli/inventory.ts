@@ -48,7 +48,7 @@ export function requireFree({ functions, guests }: BackendStatus, sbdf: string):
     throw new PcibackError(
       'NOT-HIDDEN',
       `${sbdf} has not been taken from its host driver`,
-      `start the daemon with it: pciback serve --hide '(${sbdf})'`,
+      `hide it: pciback hide ${sbdf}`,
     );
   }
   const { owner, state, reason } = found;
@@ -64,6 +64,6 @@ export function requireFree({ functions, guests }: BackendStatus, sbdf: string):
   throw new PcibackError(
     'QUARANTINED',
     `${sbdf} is ${state}${reason === null ? '' : `: ${reason}`}`,
-    "it cannot be given to a guest before a reset has succeeded; see the daemon's events",
+    `reset it first: pciback reset ${sbdf}`,
   );
 }

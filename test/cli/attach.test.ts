@@ -94,11 +94,11 @@ describe('an attach that cannot be', () => {
     [['7', '03:00.0'], 'NO-SUCH-DOMAIN: there is no domain 7; guests here: 5, 6'],
     [
       ['5', '06:00.0'],
-      "NOT-HIDDEN: 0000:06:00.0 has not been taken from its host driver; start the daemon with it: pciback serve --hide '(0000:06:00.0)'",
+      'NOT-HIDDEN: 0000:06:00.0 has not been taken from its host driver; hide it: pciback hide 0000:06:00.0',
     ],
     [
       ['5', '05:00.0'],
-      "QUARANTINED: 0000:05:00.0 is quarantined: it did not come back; it cannot be given to a guest before a reset has succeeded; see the daemon's events",
+      'QUARANTINED: 0000:05:00.0 is quarantined: it did not come back; reset it first: pciback reset 0000:05:00.0',
     ],
     [
       ['5', '03:00.2'],
