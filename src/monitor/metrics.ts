@@ -44,8 +44,8 @@ export class Metrics {
     'function.unhidden': ({ subject = '' }) => this.#tally.forget(subject),
     'guest.state': (event) => this.#noteGuest(event),
     'event.storm': ({ domid = 0 }) => this.#throttled.set(domid, (this.#throttled.get(domid) ?? 0) + 1),
-    'reset.completed': ({ cause }) => this.#noteReset(cause, 'completed'),
-    'reset.failed': ({ cause }) => this.#noteReset(cause, 'failed'),
+    'reset.completed': (event) => this.#noteReset(event, 'completed'),
+    'reset.failed': (event) => this.#noteReset(event, 'failed'),
   };
 
   /** What functions have counted before now is not counted again. */
@@ -154,7 +154,9 @@ export class Metrics {
     }
   }
 
-  #noteReset(method = 'unknown', result: string): void {
+  /** Of a reset that failed only the function is told. */
+  #noteReset({ subject = '', cause }: BackendEvent, result: string): void {
+    const method = cause ?? this.#source.function(subject)?.resetMethod ?? 'none';
     const key = `${method} ${result}`;
     this.#resets.set(key, [{ method, result }, (this.#resets.get(key)?.[1] ?? 0) + 1]);
   }

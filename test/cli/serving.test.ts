@@ -2,6 +2,8 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { parseSbdf } from '../../src/address.ts';
+import { ModelFault, openModel } from '../../src/host/index.ts';
 import type { Explanation } from '../../src/index.ts';
 import { createDomain, destroyDomain } from '../../src/xpci/index.ts';
 import { LoopbackHost } from '../foreign/daemon.ts';
@@ -224,6 +226,33 @@ describe('hide, unhide and reset', () => {
     const again = await run(['unhide', storage], env());
     expect([again.code, again.stderr.slice(0, 20)]).toEqual([1, 'pciback: NOT-HIDDEN:']);
     expect((await run(['reset', storage], env())).stderr).toMatch(/^pciback: NOT-HIDDEN: /);
+  });
+
+  it('let a function out of quarantine when its reset succeeds', async () => {
+    await host.serve(`(${storage})`, '--metrics', '127.0.0.1:0');
+    const sbdf = parseSbdf(storage);
+    if (sbdf === undefined) throw new Error('no address');
+    const model = openModel(host.directory, sbdf);
+    onTestFinished(() => model.close());
+    model.faults = ModelFault.resetFails;
+    const failed = await run(['reset', storage], env());
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/^pciback: RESET-FAILED: /);
+    await createDomain(host.directory, 5);
+    const refused = await run(['attach', '5', storage], env());
+    expect(refused.stderr).toMatch(
+      /^pciback: QUARANTINED: .*; reset it first: pciback reset 0000:04:00\.0\n$/,
+    );
+    expect(await host.pciback('hide', storage)).toBe(`${storage} is quarantined already\n`);
+
+    model.faults = ModelFault.none;
+    expect(await host.pciback('reset', storage)).toMatch(/^0000:04:00\.0 reset by pm in \d+ ms\n$/);
+    await host.pciback('attach', '5', storage);
+    const { to = '' } = await host.until(({ type }) => type === 'metrics.started');
+    const families = readExposition(await (await fetch(to)).text());
+    const resets = (result: string) =>
+      valueOf(families, 'xen_pciback_resets_total', { method: 'pm', result });
+    expect([resets('failed'), resets('completed')]).toEqual([1, 1]);
   });
 
   it('say how a function would be reset, and why not otherwise', async () => {

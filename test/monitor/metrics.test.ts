@@ -246,7 +246,7 @@ describe('a guest', () => {
 });
 
 it('counts resets by method and outcome', async () => {
-  const played = new Played();
+  const played = new Played(fn({ resetMethod: 'bus' }));
   played.metrics.hear(makeEvent('reset.completed', { sbdf, cause: 'flr' }));
   played.metrics.hear(makeEvent('reset.completed', { sbdf, cause: 'flr' }));
   played.metrics.hear(makeEvent('reset.completed', { sbdf, cause: 'pm' }));
@@ -254,7 +254,7 @@ it('counts resets by method and outcome', async () => {
   const read = await played.scrape();
   expect(read('resets_total', { method: 'flr', result: 'completed' })).toBe(2);
   expect(read('resets_total', { method: 'pm', result: 'completed' })).toBe(1);
-  expect(read('resets_total', { method: 'unknown', result: 'failed' })).toBe(1);
+  expect(read('resets_total', { method: 'bus', result: 'failed' })).toBe(1);
 });
 
 describe('a tally', () => {
