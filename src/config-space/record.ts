@@ -64,7 +64,7 @@ export class FunctionRecord {
   readonly #pirqs: Uint32Array;
   readonly #entries: Uint16Array;
   readonly #denials: Uint16Array;
-  readonly #refusals: Uint32Array;
+  readonly #refusals: Int32Array;
 
   private constructor(buffer: ArrayBuffer) {
     this.#words = new Uint32Array(buffer, 0, counterBytes / 4);
@@ -72,7 +72,7 @@ export class FunctionRecord {
     this.#pirqs = new Uint32Array(buffer, pirqBytes, maxVectors);
     this.#entries = new Uint16Array(buffer, entryBytes, maxVectors);
     this.#denials = new Uint16Array(buffer, denialBytes, dwordRegisters);
-    this.#refusals = new Uint32Array(buffer, refusalBytes, dwordRegisters);
+    this.#refusals = new Int32Array(buffer, refusalBytes, dwordRegisters);
   }
 
   /** Starts a record afresh in `buffer` (at least 8192 bytes), for a function whose command register reads `command`. */
@@ -225,11 +225,12 @@ export class FunctionRecord {
    * than a quirk: in registers without a rule, and outside of the mask of a quirk. Unsigned.
    */
   refusedAt(offset: number): number {
-    return this.#refusals[offset >>> 2] ?? 0;
+    return (this.#refusals[offset >>> 2] ?? 0) >>> 0;
   }
   /** `bits` are those of the register that begins at `offset`. */
   noteRefused(offset: number, bits: number): void {
-    this.#refusals[offset >>> 2] = this.refusedAt(offset) | (bits << ((offset & 3) << 3));
+    const register = offset >>> 2;
+    this.#refusals[register] = (this.#refusals[register] ?? 0) | (bits << ((offset & 3) << 3));
   }
 
   #get(word: number): number {
