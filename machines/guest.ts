@@ -76,6 +76,8 @@ const guest = setup({
     connect: effect('connect'),
     /** Exports what was added, takes back what is to go, writes Reconfigured. */
     reconfigure: effect('reconfigure'),
+    /** Unbinds and unmaps, then writes InitWait for a front-end that has begun anew without closing. */
+    restart: effect('restart'),
     /** Writes Connected after the front-end has followed a reconfiguration. */
     resume: effect('resume'),
     /** Unbinds and unmaps, then writes Closing. */
@@ -117,6 +119,8 @@ const guest = setup({
     /** It has closed and started over while we were not looking. */
     frontendStartedOver: ({ context: { view, frontendAtClosing } }) =>
       view.frontendState === Initialising && frontendAtClosing !== Initialising,
+    /** It has forgotten its page and port, as a kernel does that was started in the place of one that crashed. */
+    frontendBegins: ({ context: { view } }) => view.frontendState === Initialising,
     /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
@@ -148,6 +152,7 @@ type SettlingEffect =
   | 'exportFunctions'
   | 'connect'
   | 'reconfigure'
+  | 'restart'
   | 'resume'
   | 'disconnect'
   | 'close'
@@ -266,16 +271,25 @@ export const guestMachine = guest.createMachine({
     connecting: during('connect', 'connected'),
     connected: {
       description: 'Connected: requests are served.',
-      always: [...endings, { guard: 'reconfigurationAsked', target: 'reconfiguring' }],
+      always: [
+        ...endings,
+        { guard: 'frontendBegins', target: 'restarting' },
+        { guard: 'reconfigurationAsked', target: 'reconfiguring' },
+      ],
       on: { workerDied: 'adopting', ringLost: 'disconnecting' },
     },
     reconfiguring: during('reconfigure', 'reconfigured'),
     reconfigured: {
       description: 'Reconfigured: waiting for the front-end to rescan its bus. Requests are served.',
-      always: [...endings, { guard: 'frontendConnected', target: 'resuming' }],
+      always: [
+        ...endings,
+        { guard: 'frontendBegins', target: 'restarting' },
+        { guard: 'frontendConnected', target: 'resuming' },
+      ],
       on: { workerDied: 'adopting', ringLost: 'disconnecting' },
     },
     resuming: during('resume', 'connected'),
+    restarting: during('restart', 'waiting'),
     disconnecting: during('disconnect', 'closing'),
     closing: {
       description: 'Closing: the ring is down, the front-end has still to say that it is closed.',

@@ -167,6 +167,7 @@ export class GuestSession {
         connect: settling(({ view }) => this.#connect(view)),
         reconfigure: settling(() => this.#reconfigure()),
         resume: settling(() => this.#writer.advance([Reconfigured], Connected)),
+        restart: settling(() => this.#restart()),
         disconnect: settling(({ view }) => this.#disconnect(view)),
         close: settling(() => this.#writer.advance([InitWait, Initialised, Connected, Closing], Closed)),
         release: settling(() => this.#release()),
@@ -343,6 +344,11 @@ export class GuestSession {
     this.#host.ports.delete(String(this.domid));
   }
 
+  async #restart(): Promise<void> {
+    await this.#detachRing();
+    await this.#writer.advance([Connected, Reconfiguring, Reconfigured], InitWait);
+  }
+
   async #disconnect({ frontendState }: GuestView): Promise<void> {
     await this.#detachRing();
     // A front-end that is Closed already waits for Closed, not for Closing.
@@ -404,8 +410,10 @@ export class GuestSession {
   async #sweep(functions: readonly Sbdf[]): Promise<void> {
     const { domid } = this;
     await this.#host.xenstore.transaction(async (tx) => {
+      const { devices = [] } = await readBackendView((path) => tx.read(path), domid);
       await tx.rm(backendPath(domid).replace(/\/0$/, ''));
-      for (const claim of functions.map(claimPath)) {
+      const listed = devices.flatMap(({ sbdf }) => (sbdf === undefined ? [] : [sbdf]));
+      for (const claim of new Set([...functions, ...listed].map(claimPath))) {
         if ((await tx.read(claim)) === String(domid)) await tx.rm(claim);
       }
       // On the loopback platform nobody else looks after what is left of a domain.

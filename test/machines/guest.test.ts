@@ -50,6 +50,7 @@ const written: Record<string, XenbusState> = {
   reconfiguring: XenbusState.Reconfiguring,
   reconfigured: XenbusState.Reconfigured,
   resuming: XenbusState.Reconfigured,
+  restarting: XenbusState.Connected,
   disconnecting: XenbusState.Connected,
   closing: XenbusState.Closing,
   shutting: XenbusState.Closing,
@@ -94,6 +95,7 @@ const working = [
   'connecting',
   'reconfiguring',
   'resuming',
+  'restarting',
   'disconnecting',
   'shutting',
   'failing',
@@ -142,7 +144,12 @@ const resting: Record<string, Resting> = {
     workerDied: 'adopting',
   },
   connected: {
-    frontend: { [Unknown]: 'releasing', [Closing]: 'disconnecting', [Closed]: 'disconnecting' },
+    frontend: {
+      [Unknown]: 'releasing',
+      [Initialising]: 'restarting',
+      [Closing]: 'disconnecting',
+      [Closed]: 'disconnecting',
+    },
     gone: 'releasing',
     replaced: 'releasing',
     stop: 'disconnecting',
@@ -153,6 +160,7 @@ const resting: Record<string, Resting> = {
   reconfigured: {
     frontend: {
       [Unknown]: 'releasing',
+      [Initialising]: 'restarting',
       [Connected]: 'resuming',
       [Closing]: 'disconnecting',
       [Closed]: 'disconnecting',
@@ -182,7 +190,7 @@ const resting: Record<string, Resting> = {
 };
 
 /** A front-end state that moves nothing in a resting state, to tell the other events apart from. */
-const quiet: Record<string, XenbusState> = { closed: InitWait, reconfigured: Reconfiguring };
+const quiet: Record<string, XenbusState> = { connected: InitWait, reconfigured: InitWait, closed: InitWait };
 
 const quietContext = (state: string, more: Partial<GuestContext> = {}): GuestContext => {
   const context = contextIn(state, more);
@@ -254,6 +262,8 @@ describe('when an effect is done', () => {
     ['reconfiguring', view(Reconfigured, Reconfiguring), 'reconfigured'],
     ['reconfiguring', view(Reconfigured, Connected), 'resuming'],
     ['resuming', view(Connected, Connected), 'connected'],
+    ['restarting', view(InitWait, Initialising), 'exporting'],
+    ['restarting', view(InitWait, Closed), 'exporting'],
     ['resuming', view(Reconfiguring, Reconfiguring), 'reconfiguring'],
     ['disconnecting', view(Closing, Closing), 'closing'],
     ['disconnecting', view(Connected, Closed), 'shutting'],
