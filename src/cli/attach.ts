@@ -11,6 +11,7 @@ import {
   resolveSpec,
   type Sbdf,
 } from '../toolstack/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { askInventory, hostFunctions, requireExportable, requireFree } from './inventory.ts';
 import { outcomeError, timeoutOf, timeoutOption } from './outcome.ts';
@@ -37,6 +38,7 @@ async function prepare(
   daemon: ControlClient,
   inventory: InventoryReport,
   functions: readonly FunctionToAttach[],
+  store: XenstoreClient,
   signal: AbortSignal,
 ): Promise<void> {
   const status = await daemon.call<BackendStatus>('status', {}, { signal });
@@ -44,7 +46,7 @@ async function prepare(
   const toSeize = functions.filter(({ sbdf, options }) => options.seize && !isHidden(sbdf));
   for (const each of functions) {
     requireExportable(inventory, status, formatSbdf(each.sbdf));
-    if (!toSeize.includes(each)) requireFree(status, formatSbdf(each.sbdf));
+    if (!toSeize.includes(each)) await requireFree(status, formatSbdf(each.sbdf), store);
   }
   for (const { sbdf } of toSeize) await daemon.call('hide', { function: formatSbdf(sbdf) }, { signal });
 }
@@ -84,7 +86,7 @@ Before the guest's front-end is up, it is done when the back-end has exported th
       const host = hostFunctions(inventory, await readNames(store));
       const functions = specs.flatMap((spec) => resolveSpec(spec, host));
       requireDistinct(functions);
-      await prepare(daemon, inventory, functions, signal);
+      await prepare(daemon, inventory, functions, store, signal);
       const result = await attachFunctions(store, domid, functions, { timeoutMs, signal });
       const attached = result.functions.map(({ sbdf, vdev }) => ({
         sbdf: formatSbdf(sbdf),

@@ -1,6 +1,7 @@
 /** The PCI functions that a command is about. */
 import { type BackendStatus, hostInventory, type InventoryOptions, isBridge } from '../index.ts';
 import { type ControlClient, type InventoryReport, reportInventory } from '../monitor/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
 import { type HostFunctions, parseSbdf, PcibackError, type Sbdf } from '../toolstack/index.ts';
 
 /** Those that the running daemon has; without one, those that this host shows. */
@@ -41,8 +42,15 @@ export function requireExportable(
   );
 }
 
-/** Throws unless the daemon can give the function away now: NOT-HIDDEN, QUARANTINED or FUNCTION-IN-USE. */
-export function requireFree({ functions, guests }: BackendStatus, sbdf: string): void {
+/**
+ * Throws unless the daemon can give the function away: NOT-HIDDEN, QUARANTINED or FUNCTION-IN-USE. What is being taken back
+ * from a domain that is gone, or reset, will be free in a moment, and the daemon waits for it.
+ */
+export async function requireFree(
+  { functions, guests }: BackendStatus,
+  sbdf: string,
+  store: XenstoreClient,
+): Promise<void> {
   const found = functions.find((each) => each.sbdf === sbdf);
   if (!found) {
     throw new PcibackError(
@@ -53,6 +61,7 @@ export function requireFree({ functions, guests }: BackendStatus, sbdf: string):
   }
   const { owner, state, reason } = found;
   if (owner !== null) {
+    if (owner === 0 || !(await store.isIntroduced(owner))) return;
     const name = guests.find(({ domid }) => domid === owner)?.name;
     throw new PcibackError(
       'FUNCTION-IN-USE',

@@ -10,13 +10,21 @@ import {
   backendPath,
   claimPath,
   errorPath,
+  lastDomid,
+  parseDecimal,
   parseXenbusState,
   readBackendView,
   XenbusState,
   type GuestView,
 } from '../xenbus/index.ts';
 import type { XenstoreAccess } from '../xenstore/index.ts';
-import { addEntry, makeDirectories, removeEntries, type FunctionToAttach } from './device-entries.ts';
+import {
+  addEntry,
+  makeDirectories,
+  releaseClaim,
+  removeEntries,
+  type FunctionToAttach,
+} from './device-entries.ts';
 import {
   awaitOutcome,
   completed,
@@ -118,7 +126,7 @@ async function announce(
       options,
     );
     if (ready.outcome !== 'completed') return ready;
-    const announced = await store.transaction((tx) => addEntries(tx, domid, functions));
+    const announced = await store.transaction((tx) => addEntries(store, tx, domid, functions));
     if (announced) return announced;
   }
 }
@@ -134,6 +142,7 @@ const isLeftBehind = ({ state }: GuestView, frontendState: XenbusState): boolean
 
 /** Undefined when the guest has begun something else in the meantime; then nothing has been written. */
 async function addEntries(
+  store: Xenstore,
   tx: XenstoreAccess,
   domid: number,
   functions: readonly FunctionToAttach[],
@@ -145,7 +154,7 @@ async function addEntries(
     await removeEntries(tx, domid, view.devices ?? [], view.devices ?? []);
     view = absentView(domid);
   }
-  for (const { sbdf } of functions) await requireUnclaimed(tx, sbdf);
+  for (const { sbdf } of functions) await requireUnclaimed(store, tx, sbdf);
   const { devices = [], state } = view;
   if (isListed(view) && !isStarting(view) && state !== Connected) return undefined;
   // What is found there later is then about these functions.
@@ -157,9 +166,12 @@ async function addEntries(
   return 'running';
 }
 
-async function requireUnclaimed(tx: XenstoreAccess, sbdf: Sbdf): Promise<void> {
+/** The claim of a domain that is gone keeps nobody out: the back-end waits until the function is back and clean. */
+async function requireUnclaimed(store: Xenstore, tx: XenstoreAccess, sbdf: Sbdf): Promise<void> {
   const owner = await tx.read(claimPath(sbdf));
   if (owner === undefined) return;
+  const claimant = parseDecimal(owner, lastDomid);
+  if (claimant !== undefined && !(await store.isIntroduced(claimant))) return;
   const address = formatSbdf(sbdf);
   throw new PcibackError(
     'FUNCTION-IN-USE',
@@ -209,5 +221,7 @@ async function withdraw(store: Xenstore, domid: number, sbdfs: readonly Sbdf[]):
       (device) => device.sbdf !== undefined && sbdfs.includes(device.sbdf) && device.state !== given,
     );
     if (leaving.length > 0) await removeEntries(tx, domid, devices, leaving);
+    const listed = new Set(devices.map(({ sbdf }) => sbdf));
+    for (const sbdf of sbdfs) if (!listed.has(sbdf)) await releaseClaim(tx, domid, sbdf);
   });
 }

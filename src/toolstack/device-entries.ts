@@ -111,7 +111,7 @@ async function move(tx: XenstoreAccess, from: string, to: string): Promise<void>
 }
 
 /** Gives a claim up if it is this guest's; what else is kept about the function stays. */
-async function releaseClaim(tx: XenstoreAccess, domid: number, sbdf: Sbdf): Promise<void> {
+export async function releaseClaim(tx: XenstoreAccess, domid: number, sbdf: Sbdf): Promise<void> {
   const claim = claimPath(sbdf);
   if ((await tx.read(claim)) !== String(domid)) return;
   await tx.rm(claim);

@@ -33,6 +33,9 @@ beforeEach(async () => {
 const keysOf = async (path: string): Promise<string[]> => [...(await loopback.list(path))];
 const claims = (): Promise<string[]> => keysOf('/libxl/pci');
 
+const introduced = (id: number): Promise<void> =>
+  expect.poll(() => loopback.store.isIntroduced(id)).toBe(true);
+
 /** The functions are attached and both ends connected, as in a guest that runs. */
 async function startGuest(...functions: readonly FunctionToAttach[]): Promise<void> {
   await Promise.all([attach(loopback.store, domid, functions, patient), played.start()]);
@@ -163,6 +166,8 @@ describe('one more function', () => {
 
 describe('a function that has been given away', () => {
   it.each([5, 9])('to domain %i is not given again, and nothing is changed', async (owner) => {
+    await loopback.createDomain(9);
+    await introduced(9);
     await loopback.store.write('/libxl/pci/0000-03-00-0/domid', String(owner));
     await expect(attach(loopback.store, domid, [nvme, nic], patient)).rejects.toMatchObject({
       reason: 'FUNCTION-IN-USE',
@@ -171,6 +176,13 @@ describe('a function that has been given away', () => {
     });
     expect(await loopback.store.directory('/libxl/pci')).toEqual(['0000-03-00-0']);
     expect(await loopback.store.read(backend)).toBeUndefined();
+  });
+
+  it('to a domain that is gone can be given again', async () => {
+    await loopback.store.write('/libxl/pci/0000-03-00-0/domid', '9');
+    const [result] = await Promise.all([attach(loopback.store, domid, [nic], patient), played.start()]);
+    expect(result).toMatchObject({ outcome: 'completed' });
+    expect(await loopback.store.read('/libxl/pci/0000-03-00-0/domid')).toBe('5');
   });
 
   it('stays with whom it was given to when somebody else asks while it is being exported', async () => {
