@@ -2,7 +2,7 @@
  * A loopback host for whole stories: the built package serves it, real processes are its guests, and everything that the
  * back-end tells is kept. Whatever a test leaves running ends with the host.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -190,6 +190,27 @@ export class Host implements AsyncDisposable {
   hardware(sbdf: Sbdf): ModelFunction {
     // The same number, of the same kind in the sources as in the package.
     return openModel(this.directory, sbdf as number as Parameters<typeof openModel>[1]);
+  }
+
+  /** Kills every guest and destroys every domain; resolves when the back-end has cleaned up after them. */
+  async removeGuests(): Promise<void> {
+    await Promise.all([...this.#guests].map((guest) => guest.kill()));
+    const domids = [...this.#domids];
+    for (const domid of domids) await this.destroyDomain(domid);
+    for (const domid of domids) await this.untilGone(domid);
+  }
+
+  /** Whatever xenstore holds of a domain and of these functions' claims. */
+  async traces(domid: number, ...functions: readonly Sbdf[]): Promise<readonly string[]> {
+    const claims = functions.map((sbdf) => `/libxl/pci/${formatSbdf(sbdf).replaceAll(/[:.]/g, '-')}/domid`);
+    const paths = [`/local/domain/0/backend/pci/${domid}`, `/local/domain/${domid}`, ...claims];
+    const values = await Promise.all(paths.map((path) => this.xenstore.read(path)));
+    return paths.filter((_, index) => values[index] !== undefined);
+  }
+
+  /** Local ends of event channels: one for each guest that is connected. */
+  ports(): readonly string[] {
+    return readdirSync(join(this.directory, 'evt/0')).filter((name) => /^\d+$/.test(name));
   }
 
   readonly #removeDirectory = (): void => rmSync(this.directory, { recursive: true, force: true });
