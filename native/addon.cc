@@ -53,6 +53,13 @@ Napi::Value lock_file_for_js(const Napi::CallbackInfo& info) {
   });
 }
 
+// What a terminal or a shell does to the group that started this process does not concern it from now on. Its session stays
+// the same: a session of its own would be scheduled as a group of its own, and could wait for seconds while the others work.
+Napi::Value leave_process_group(const Napi::CallbackInfo& info) {
+  if (setpgid(0, 0) != 0) throw_failure(info.Env(), from_errno("setpgid"), "this process");
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* addon = new Addon;
   addon->ring = Napi::Persistent(Ring::define(env));
@@ -63,6 +70,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));
   exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
   exports.Set("lockFile", Napi::Function::New<lock_file_for_js>(env, "lockFile"));
+  exports.Set("leaveProcessGroup", Napi::Function::New<leave_process_group>(env, "leaveProcessGroup"));
   return exports;
 }
 

@@ -25,8 +25,9 @@ async function answers(path: string): Promise<boolean> {
 export async function ensureXenstored(directory: string): Promise<boolean> {
   if (await answers(socketOf(directory))) return false;
   const program = new URL('../cli/main.js', import.meta.url).pathname;
-  const child = spawn(process.execPath, [program, 'xenstored', '--loopback', directory], {
-    detached: true,
+  // Not `detached`, which would also give it a session of its own: `leaveProcessGroup` says why that is no good.
+  const options = ['--loopback', directory, '--own-group'];
+  const child = spawn(process.execPath, [program, 'xenstored', ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const complaints: string[] = [];

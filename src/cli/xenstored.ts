@@ -1,3 +1,4 @@
+import { leaveProcessGroup } from '../host/index.ts';
 import { PcibackError } from '../toolstack/index.ts';
 import { runXenstored } from '../xenstore/server/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
@@ -10,7 +11,13 @@ export const xenstored = defineCommand({
 
 pciback serve starts one by itself where none answers; it is needed alone only to have xenstore without a back-end. It prints one line when it is ready and ends on SIGTERM, or when the directory is gone.`,
   examples: [{ line: 'pciback xenstored --loopback /tmp/lab', does: 'serve xenstore for /tmp/lab' }],
-  options: loopbackOption,
+  options: {
+    ...loopbackOption,
+    'own-group': {
+      type: 'boolean',
+      help: 'go on when the terminal interrupts, or a shell kills, what started it',
+    },
+  },
   async run({ options }, { output, signal }) {
     if (options.loopback === undefined) {
       throw new PcibackError(
@@ -22,6 +29,7 @@ pciback serve starts one by itself where none answers; it is needed alone only t
     const target = findTarget(options.loopback);
     if (target.kind !== 'loopback') return;
     const { directory } = target;
+    if (options['own-group']) leaveProcessGroup();
     const onReady = (): void => output.printEvent({ type: 'xenstored.ready', directory, pid: process.pid });
     await runXenstored({ directory, signal, onReady });
   },

@@ -26,5 +26,6 @@ export type {
   PlatformOptions,
   Ring,
 } from './platform.ts';
+export { leaveProcessGroup } from './process-group.ts';
 export { type ResetMethod, resetMethods } from './reset.ts';
 export { type Inventory, readSysfs } from './sysfs.ts';

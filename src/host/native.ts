@@ -81,6 +81,7 @@ export interface NativeAddon {
   mapFile(path: string, bytes: number, create: boolean): ArrayBuffer;
   hasVanished(buffer: ArrayBuffer): boolean;
   lockFile(path: string): (() => void) | false;
+  leaveProcessGroup(): void;
 }
 
 // Where the addon lies, seen from the sources and from the compiled files.
