@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { firstValueFrom, filter } from 'rxjs';
+import { Subject, filter, firstValueFrom } from 'rxjs';
 import { again, ConnectionLost, XenstoreClient } from '../../src/xenstore/index.ts';
 import { Xenstored } from '../../src/xenstore/server/index.ts';
 import { encodeMessage, encodeStrings, MessageType } from '../../src/xenstore/wire.ts';
