@@ -20,6 +20,12 @@ export const listing = (index: number, sbdf: Sbdf, state: number = Initialising)
   num_devs: index + 1,
 });
 
+export interface Answer {
+  readonly err: number;
+  /** Unsigned. */
+  readonly value: number;
+}
+
 export class Script implements AsyncDisposable {
   readonly domid: number;
   /** What is written into the back-end's directory, by whomever. */
@@ -146,16 +152,20 @@ export class Script implements AsyncDisposable {
   }
 
   /** What a read of the guest's function in slot `device` of its bus is answered with. */
-  async read(
-    device: number,
-    offset = 0,
-    size = 4,
-  ): Promise<{ readonly err: number; readonly value: number }> {
+  read(device: number, offset = 0, size = 4): Promise<Answer> {
+    return this.request({ cmd: Command.confRead, devfn: device << 3, offset, size });
+  }
+
+  write(device: number, offset: number, size: number, value: number): Promise<Answer> {
+    return this.request({ cmd: Command.confWrite, devfn: device << 3, offset, size, value });
+  }
+
+  /** Makes a request and waits for its answer. */
+  async request(
+    fields: Partial<Record<'cmd' | 'devfn' | 'offset' | 'size' | 'value', number>>,
+  ): Promise<Answer> {
     const op = new Int32Array(opSize / Int32Array.BYTES_PER_ELEMENT);
-    op[OpWord.cmd] = Command.confRead;
-    op[OpWord.devfn] = device << 3;
-    op[OpWord.offset] = offset;
-    op[OpWord.size] = size;
+    for (const [field, value] of Object.entries(fields)) op[OpWord[field as keyof typeof fields]] = value;
     await this.ask(op);
     return { err: op[OpWord.err] ?? 0, value: (op[OpWord.value] ?? 0) >>> 0 };
   }
