@@ -6,6 +6,8 @@ import { assign, fromPromise, setup } from 'xstate';
 import { type FunctionFailure, failureOf } from './function.ts';
 
 export interface SupervisorContext {
+  /** xenstored does not answer now. */
+  readonly severed: boolean;
   readonly failure: FunctionFailure | null;
 }
 
@@ -31,6 +33,10 @@ const supervisor = setup({
     /** Lets go of everything as it is: guests that were running wait for a daemon that can serve them. */
     abandon: step('abandon'),
   },
+  guards: {
+    severed: ({ context }) => context.severed,
+    joined: ({ context }) => !context.severed,
+  },
   actions: {
     fault: assign((_, { error }: { error: unknown }) => ({ failure: failureOf(error) })),
   },
@@ -51,7 +57,11 @@ const during = (src: Step, next: string) =>
 
 export const supervisorMachine = supervisor.createMachine({
   id: 'supervisor',
-  context: { failure: null },
+  context: { severed: false, failure: null },
+  on: {
+    xenstoreLost: { actions: assign({ severed: true }) },
+    xenstoreBack: { actions: assign({ severed: false }) },
+  },
   initial: 'opening',
   states: {
     opening: during('open', 'adopting'),
@@ -59,12 +69,14 @@ export const supervisorMachine = supervisor.createMachine({
     hiding: during('hide', 'ready'),
     ready: {
       description: 'Directories are watched, guests come and go.',
-      on: { xenstoreLost: 'severed', stop: 'draining' },
+      always: { guard: 'severed', target: 'severed' },
+      on: { stop: 'draining' },
     },
     severed: {
       description:
         'xenstored does not answer. Requests are served on; the watches are armed again when it is back.',
-      on: { xenstoreBack: 'ready', stop: 'draining' },
+      always: { guard: 'joined', target: 'ready' },
+      on: { stop: 'draining' },
     },
     failing: {
       description: 'The daemon could not come up.',

@@ -6,14 +6,16 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Piscina } from 'piscina';
 import { type Observable, Subject, type Subscription, merge } from 'rxjs';
-import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
+import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { GuestTask } from '../workers/messages.ts';
 import { type Sbdf, formatSbdf } from './address.ts';
-import { discardPorts, makeDirectory, prepareLoopback, takeLock } from './backend/directories.ts';
+import { discardPorts, prepareLoopback, takeLock } from './backend/directories.ts';
+import { makeDirectory } from './backend/make-directory.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
-import { GuestSession, type SessionHost, readGuestView } from './backend/guest-session.ts';
+import { GuestSession, type SessionHost } from './backend/guest-session.ts';
+import { readGuestView } from './backend/guest-view.ts';
 import { functionsToHide } from './backend/hide-list.ts';
 import { daemonMethods, daemonStreams } from './backend/methods.ts';
 import { type RunningMetrics, startMetrics } from './backend/metrics.ts';
@@ -61,6 +63,8 @@ export class PciBackend {
   readonly #subscriptions: Subscription[] = [];
   readonly #running: Running = {};
   #inventory: Inventory = { functions: [], warnings: [] };
+  /** A back-end is started once: what it is made of is gone after its end. */
+  #isStarted = false;
   #startedXenstored = false;
   #failure: unknown;
   #underWay: Promise<void> = Promise.resolve();
@@ -108,31 +112,35 @@ export class PciBackend {
    * Rejects with a PcibackError, and everything undone, when that is not possible.
    */
   async start(): Promise<void> {
+    if (this.#isStarted) throw stopped();
+    this.#isStarted = true;
     let state = 'stopped';
+    let announced = false;
     this.#actor.subscribe({
       next: (snapshot) => {
         const from = state;
         state = snapshot.value;
         if (state === from) return;
         this.#emit(makeEvent('backend.state', { from, to: state }));
-        if (state === 'ready' && from === 'hiding')
-          this.#emit(makeEvent('backend.ready', { to: this.#directory }));
+        if (state === 'ready' && !announced) this.#emit(makeEvent('backend.ready', { to: this.#directory }));
+        announced ||= state === 'ready';
       },
       complete: () => this.#events.complete(),
     });
     this.#actor.start();
-    const up = await waitFor(
-      this.#actor,
-      (snapshot) => snapshot.matches('ready') || snapshot.status === 'done',
-      {
-        timeout: Infinity,
-      },
-    );
-    if (!up.matches('ready')) throw this.#failure ?? new Error('the back-end was stopped while it came up');
+    const isDecided = (now: SnapshotFrom<typeof supervisorMachine>): boolean =>
+      now.matches('ready') || now.status === 'done';
+    const up = await waitFor(this.#actor, isDecided, { timeout: Infinity });
+    if (!up.matches('ready')) throw this.#failure ?? stopped();
   }
 
   /** Closes every guest, gives every function back and ends. May be called at any time, and twice. */
   async stop(): Promise<void> {
+    if (!this.#isStarted) {
+      this.#isStarted = true;
+      this.#events.complete();
+      return;
+    }
     this.#actor.send({ type: 'stop' });
     await waitFor(this.#actor, (snapshot) => snapshot.status === 'done', { timeout: Infinity });
   }
@@ -240,8 +248,6 @@ export class PciBackend {
     };
   }
 
-  // --- coming up ----------------------------------------------------------------------------------------------------
-
   async #open(): Promise<void> {
     const { platform: where, functions, sysfs, workers } = this.#options;
     const running = this.#running;
@@ -272,13 +278,8 @@ export class PciBackend {
       running.control = await ControlServer.listen(controlSocket, daemonMethods(this), daemonStreams(this));
     }
     if (metrics !== undefined) {
-      const state = (): string => this.#actor.getSnapshot().value;
-      const parts = {
-        platform: running.platform,
-        registry: running.registry,
-        xenstore: running.xenstore,
-        state,
-      };
+      const { platform, registry, xenstore } = running;
+      const parts = { platform, registry, xenstore, state: () => this.#actor.getSnapshot().value };
       running.metrics = await startMetrics(metrics, parts, this.#events);
       this.#emit(makeEvent('metrics.started', { to: running.metrics.url }));
     }
@@ -300,17 +301,20 @@ export class PciBackend {
     }
     await new Promise<void>((resolve, reject) => {
       const rung = new Set<number>();
+      let all = true;
       const doorbell = merge(xenstore.watch(backendRoot), xenstore.watch('@releaseDomain'));
       this.#subscriptions.push(
         doorbell.subscribe((path) => {
           const domid = domidOfBackendPath(path);
-          if (domid !== undefined) rung.add(domid);
+          if (domid === undefined) all = true;
+          else rung.add(domid);
         }),
         reconcile(
           doorbell,
           async () => {
-            const named = [...rung];
+            const named = all ? undefined : [...rung];
             rung.clear();
+            all = false;
             await this.#follow(named);
             resolve();
           },
@@ -322,10 +326,10 @@ export class PciBackend {
     await Promise.all(adopting);
   }
 
-  /** Looks after the guests that a watch named; when it named none, after all that there are. */
-  async #follow(named: readonly number[]): Promise<void> {
+  /** Looks after the guests that a watch named, or after all that there are. */
+  async #follow(named: readonly number[] | undefined): Promise<void> {
     const { xenstore } = this.#parts();
-    if (named.length > 0) {
+    if (named) {
       for (const domid of named) await this.#attend(domid);
       return;
     }
@@ -351,7 +355,13 @@ export class PciBackend {
       this.#sessions.delete(domid);
       platform.releaseDomain(domid);
       // The directory may have been made anew while the old one was being cleared.
-      if (this.#actor.getSnapshot().matches('ready')) void this.#attend(domid).catch(() => undefined);
+      if (this.#actor.getSnapshot().matches('ready')) this.#attendAgain(domid);
+    });
+  }
+
+  #attendAgain(domid: number): void {
+    this.#attend(domid).catch((error: unknown) => {
+      this.#emit(makeEvent('warning', { domid, ...failureDetails(error) }));
     });
   }
 
@@ -381,8 +391,6 @@ export class PciBackend {
       }
     }
   }
-
-  // --- going down ---------------------------------------------------------------------------------------------------
 
   async #drain(): Promise<void> {
     this.#unfollow();
@@ -418,8 +426,6 @@ export class PciBackend {
     platform?.close();
   }
 
-  // --- small things -------------------------------------------------------------------------------------------------
-
   #parts(): Required<Omit<Running, 'control' | 'metrics'>> {
     const { lock, platform, pool, xenstore, registry, ports } = this.#running;
     if (lock && platform && pool && xenstore && registry && ports) {
@@ -442,3 +448,6 @@ export class PciBackend {
     this.#events.next(event);
   }
 }
+
+const stopped = (): PcibackError =>
+  new PcibackError('STOPPED', 'the back-end was stopped, or started before', 'make a new one to start again');

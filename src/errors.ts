@@ -7,7 +7,7 @@ export const reasons = {
   // --- what was asked for makes no sense -----------------------------------------------------------------------------
   USAGE: { exitCode: 2, meaning: 'the command line is not of the form the command takes' },
   'BAD-SPEC': { exitCode: 2, meaning: 'a device specification cannot be parsed' },
-  'BAD-DOMID': { exitCode: 2, meaning: 'a domain id is not a decimal number from 0 to 32751' },
+  'BAD-DOMID': { exitCode: 2, meaning: 'a domain id is not a decimal number from 1 to 32751' },
   'BAD-FILE': { exitCode: 2, meaning: 'a file that was named cannot be read or parsed' },
 
   // --- it makes sense, but cannot be done now ------------------------------------------------------------------------
@@ -29,6 +29,8 @@ export const reasons = {
   'DAEMON-RUNNING': { exitCode: 1, meaning: 'a pciback daemon serves this directory already' },
   'CONFORMANCE-FAILED': { exitCode: 1, meaning: 'at least one step of the vectors came out differently' },
   'CHECK-FAILED': { exitCode: 1, meaning: 'a file that was checked has mistakes in it' },
+
+  STOPPED: { exitCode: 1, meaning: 'the back-end was stopped before it had come up' },
 
   // --- a front-end or a toolstack wrote something unusable -----------------------------------------------------------
   'BACKEND-KEYS': { exitCode: 1, meaning: 'keys of the back-end directory are missing or malformed' },

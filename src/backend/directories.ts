@@ -1,42 +1,20 @@
 /** What the back-end keeps in the file system. */
-import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { PcibackError } from '../errors.ts';
 import { type FileLock, type Platform, lockFile } from '../host/index.ts';
+import { makeDirectory, unusable } from './make-directory.ts';
 import { FileStore } from './store.ts';
 
 /** Lays out an empty hypervisor in the directory; domain 0 is always there. */
 export function prepareLoopback(directory: string): void {
   for (const part of ['dom', 'gnt', 'evt/0', 'xenstored', 'state']) makeDirectory(join(directory, part));
   const self = join(directory, 'dom', '0');
-  writeFileSync(`${self}.new`, 'running');
-  renameSync(`${self}.new`, self);
-}
-
-/** Makes a directory and what is missing above it. Throws BAD-DIRECTORY. */
-export function makeDirectory(directory: string): void {
   try {
-    make(directory);
+    writeFileSync(`${self}.new`, 'running');
+    renameSync(`${self}.new`, self);
   } catch (error) {
-    throw new PcibackError(
-      'BAD-DIRECTORY',
-      `${directory} cannot be made: ${(error as Error).message}`,
-      'name a directory that can be written',
-      { cause: error },
-    );
-  }
-}
-
-/** Node's own recursive mkdir goes round in circles for ever where no directory can be made, as in /proc. */
-function make(directory: string): void {
-  try {
-    mkdirSync(directory);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && statSync(directory).isDirectory()) return;
-    if (code !== 'ENOENT' || existsSync(dirname(directory))) throw error;
-    make(dirname(directory));
-    mkdirSync(directory);
+    throw unusable(directory, error);
   }
 }
 

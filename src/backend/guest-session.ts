@@ -5,13 +5,7 @@
 import type { Piscina } from 'piscina';
 import { Subject, type Subscription, firstValueFrom, filter, merge } from 'rxjs';
 import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
-import {
-  type Adopted,
-  type GuestContext,
-  type Position,
-  type Settled,
-  guestMachine,
-} from '../../machines/guest.ts';
+import { type Adopted, type GuestContext, type Settled, guestMachine } from '../../machines/guest.ts';
 import type { GuestTask } from '../../workers/messages.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import type { FilterMode } from '../config-space/index.ts';
@@ -26,15 +20,15 @@ import {
   backendPath,
   claimPath,
   domainPath,
+  readBackendView,
   frontendKeyNames,
   parseFrontendKeys,
-  parseXenbusState,
   quote,
-  readBackendView,
   xenbusStateName,
 } from '../xenbus/index.ts';
 import { ConnectionLost, type XenstoreClient, reconcile } from '../xenstore/index.ts';
 import { errnoOf } from './errno.ts';
+import { positionAt, readGuestView } from './guest-view.ts';
 import { GuestFunctions } from './guest-functions.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
 import type { Registry } from './registry.ts';
@@ -55,17 +49,8 @@ export interface SessionHost {
   readonly emit: (event: BackendEvent) => void;
 }
 
-const {
-  Unknown,
-  Initialising,
-  InitWait,
-  Initialised,
-  Connected,
-  Closing,
-  Closed,
-  Reconfiguring,
-  Reconfigured,
-} = XenbusState;
+const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
+  XenbusState;
 
 /** A worker that dies this often with the same guest is killed by that guest, and the guest is failed. */
 const mostAdoptions = 5;
@@ -211,8 +196,6 @@ export class GuestSession {
     );
   }
 
-  // --- reading ------------------------------------------------------------------------------------------------------
-
   async #observe(): Promise<void> {
     const view = await this.#readView();
     if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'observed', view });
@@ -245,8 +228,6 @@ export class GuestSession {
     await this.#functions.giveBack(...this.#functions.leftovers());
     await this.#writer.advance([Initialising, Closing, Closed], InitWait);
   }
-
-  // --- exporting ----------------------------------------------------------------------------------------------------
 
   /** Before the front-end is up, a function that cannot be exported fails the guest: it was promised all of them. */
   async #exportListed(view: GuestView): Promise<void> {
@@ -325,8 +306,6 @@ export class GuestSession {
     );
   }
 
-  // --- the ring -----------------------------------------------------------------------------------------------------
-
   async #connect({ frontendPath }: GuestView): Promise<void> {
     await this.#attachRing(frontendPath, false);
     await this.#writer.advance([Initialised], Connected);
@@ -366,8 +345,6 @@ export class GuestSession {
     );
   }
 
-  // --- taking over --------------------------------------------------------------------------------------------------
-
   async #adopt(): Promise<Adopted> {
     if (++this.#adoptions > mostAdoptions) {
       throw new PcibackError(
@@ -383,14 +360,12 @@ export class GuestSession {
       await this.#functions.restore(sbdf, device?.vdev, device?.permissive ?? false);
       if (!device) await this.#functions.giveBack(sbdf);
     }
-    const position = positions[view.state];
+    const position = positionAt[view.state];
     if (position === 'connected' || position === 'reconfigured')
       await this.#attachRing(view.frontendPath, true);
     this.#host.emit(makeEvent('guest.adopted', { domid: this.domid, to: position }));
     return { ...(await this.#settled()), position };
   }
-
-  // --- giving back --------------------------------------------------------------------------------------------------
 
   async #release(): Promise<void> {
     await this.#worker?.step({ do: 'quiesce' });
@@ -420,8 +395,6 @@ export class GuestSession {
       if (this.#host.platform.kind === 'loopback') await tx.rm(domainPath(domid));
     });
   }
-
-  // --- the worker ---------------------------------------------------------------------------------------------------
 
   #theWorker(): GuestWorker {
     if (this.#worker) return this.#worker;
@@ -453,25 +426,3 @@ export class GuestSession {
     if (report.is === 'ringLost') this.#actor.send({ type: 'ringLost' });
   }
 }
-
-/** Reads both directories of a guest. */
-export async function readGuestView(xenstore: XenstoreClient, domid: number): Promise<GuestView> {
-  const view = await xenstore.transaction((tx) => readBackendView((path) => tx.read(path), domid));
-  if (!view.present) return view;
-  return {
-    ...view,
-    frontendState: parseXenbusState(await xenstore.read(`${view.frontendPath}/state`)),
-  };
-}
-
-const positions: Readonly<Record<XenbusState, Position>> = {
-  [Unknown]: 'waiting',
-  [Initialising]: 'waiting',
-  [InitWait]: 'waiting',
-  [Initialised]: 'initialised',
-  [Connected]: 'connected',
-  [Reconfiguring]: 'connected',
-  [Reconfigured]: 'reconfigured',
-  [Closing]: 'closing',
-  [Closed]: 'closed',
-};

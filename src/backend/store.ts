@@ -2,10 +2,10 @@
  * Small values that outlive the daemon: one file each, replaced as a whole, so that whoever reads after a crash finds the
  * old value or the new one and never half of either.
  */
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack, unpack } from 'msgpackr';
-import { PcibackError } from '../errors.ts';
+import { makeDirectory } from './make-directory.ts';
 
 export class FileStore<T> {
   readonly #directory: string;
@@ -15,16 +15,7 @@ export class FileStore<T> {
   constructor(directory: string, isValid: (value: unknown) => value is T) {
     this.#directory = directory;
     this.#isValid = isValid;
-    try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
-    } catch (error) {
-      throw new PcibackError(
-        'BAD-DIRECTORY',
-        `the state directory ${directory} cannot be made: ${(error as Error).message}`,
-        'name a directory that can be written with --state-dir',
-        { cause: error },
-      );
-    }
+    makeDirectory(directory);
   }
 
   put(key: string, value: T): void {

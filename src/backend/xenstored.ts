@@ -4,26 +4,17 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { lastValueFrom } from 'rxjs';
 import { PcibackError } from '../errors.ts';
-import { XenstoreClient, XenstoreError } from '../xenstore/index.ts';
+import { socketAnswers } from '../unix-socket.ts';
+import { XenstoreClient } from '../xenstore/index.ts';
 
 export const socketOf = (directory: string): string => join(directory, 'xenstored', 'socket');
-
-/** Whether something answers on the directory's socket. */
-async function answers(path: string): Promise<boolean> {
-  try {
-    (await XenstoreClient.connect({ path, reconnect: false })).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /**
  * Makes sure that a xenstored answers for the directory; starts one when none does. Says whether it had to. Rejects with
  * NO-XENSTORE.
  */
 export async function ensureXenstored(directory: string): Promise<boolean> {
-  if (await answers(socketOf(directory))) return false;
+  if (await socketAnswers(socketOf(directory))) return false;
   const program = new URL('../cli/main.js', import.meta.url).pathname;
   // Not `detached`, which would also give it a session of its own: `leaveProcessGroup` says why that is no good.
   const options = ['--loopback', directory, '--own-group'];
@@ -61,9 +52,8 @@ export async function endXenstored(directory: string): Promise<void> {
     const ended = lastValueFrom(client.state$, { defaultValue: 'closed' });
     await client.control('stop');
     await ended;
-  } catch (error) {
-    // It is gone already, or it is somebody else's; an answer that is cut off by the end is one, too.
-    if (error instanceof XenstoreError) return;
+  } catch {
+    // It is gone already, or it is somebody else's and knows no such command; an answer that its end cuts off is one, too.
   } finally {
     client?.close();
   }

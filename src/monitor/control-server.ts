@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { type Observable, Subject, type Subscription, takeUntil } from 'rxjs';
 import { PcibackError } from '../errors.ts';
@@ -12,6 +12,7 @@ import {
   splitLines,
 } from './control-line.ts';
 import { pour } from './control-stream.ts';
+import { socketAnswers } from '../unix-socket.ts';
 
 /** What a control socket offers: from the name of a method to what it does. What it returns must be fit for JSON. */
 export type ControlMethods = Readonly<Record<string, (params: ControlRequest['params']) => unknown>>;
@@ -46,7 +47,7 @@ export class ControlServer {
     methods: ControlMethods,
     streams: ControlStreams = {},
   ): Promise<ControlServer> {
-    if (await answers(path)) {
+    if (await socketAnswers(path)) {
       throw new PcibackError(
         'DAEMON-RUNNING',
         `a pciback daemon answers at ${path}`,
@@ -181,16 +182,3 @@ const describe = (error: unknown): ControlError =>
         message: error instanceof Error ? error.message : String(error),
         remedy: 'see what the daemon prints, and report it',
       };
-
-/** Whether somebody accepts connections at the socket. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const settle = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => settle(true));
-    socket.once('error', (error: NodeJS.ErrnoException) => settle(error.code === 'EAGAIN'));
-  });
-}

@@ -4,7 +4,9 @@ import { PcibackError } from '../../src/errors.ts';
 import { done, failed, follow, leafStates, withEndlessEffects } from './pairs.ts';
 
 const machine = withEndlessEffects(supervisorMachine);
-const fine = { failure: null };
+const fine = { severed: false, failure: null };
+/** Losing xenstored shows in the context wherever it happens. */
+const contextIn = (state: string) => ({ ...fine, severed: state === 'severed' });
 const events: SupervisorEvent['type'][] = ['xenstoreLost', 'xenstoreBack', 'stop'];
 
 /** Where each event leads from each state; an event that is not named is refused. */
@@ -26,7 +28,7 @@ test('the table names every state', () => {
 
 describe.each(Object.keys(table))('in %s', (state) => {
   test.each(events)('%s', (type) => {
-    expect(follow(machine, state, fine, { type }).state).toBe(table[state]?.[type] ?? state);
+    expect(follow(machine, state, contextIn(state), { type }).state).toBe(table[state]?.[type] ?? state);
   });
 });
 
@@ -41,14 +43,20 @@ test.each([
 });
 
 const error = new PcibackError('NO-XENSTORE', 'nobody answers', 'start xenstored');
+test('a daemon that loses xenstored while it comes up is severed when it is up', () => {
+  const lost = follow(machine, 'hiding', fine, { type: 'xenstoreLost' });
+  expect(lost.state).toBe('hiding');
+  expect(follow(machine, 'hiding', lost.context, done(supervisorMachine, 'hiding')).state).toBe('severed');
+});
+
 const failure = { reason: 'NO-XENSTORE', message: 'nobody answers' };
 
 test.each([
-  ['opening', 'failing', { failure }],
-  ['adopting', 'failing', { failure }],
-  ['hiding', 'failing', { failure }],
+  ['opening', 'failing', { severed: false, failure }],
+  ['adopting', 'failing', { severed: false, failure }],
+  ['hiding', 'failing', { severed: false, failure }],
   ['failing', 'failed', fine],
-  ['draining', 'failed', { failure }],
+  ['draining', 'failed', { severed: false, failure }],
 ])('%s, when its effect fails, leads to %s', (state, expected, context) => {
   expect(follow(machine, state, fine, failed(supervisorMachine, state, error))).toEqual({
     state: expected,

@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { PcibackError } from '../../errors.ts';
 import { maxSocketPath } from '../transport.ts';
 import { DomainDirectory } from './domain-directory.ts';
 import { Listener } from './listener.ts';
 import { Store } from './store.ts';
+import { socketAnswers } from '../../unix-socket.ts';
 
 export interface XenstoredOptions {
   /** The loopback hypervisor's directory. Domains are files in `dom`, sockets appear in `xenstored`. */
@@ -39,7 +39,7 @@ export class Xenstored {
   static async start(options: XenstoredOptions): Promise<Xenstored> {
     const sockets = prepareDirectories(options.directory);
     const socketPath = join(sockets, 'socket');
-    if (await answers(socketPath)) {
+    if (await socketAnswers(socketPath)) {
       throw new PcibackError(
         'DAEMON-RUNNING',
         `a xenstored serves ${options.directory} already`,
@@ -174,17 +174,3 @@ const unusable = (directory: string, cause: unknown): PcibackError =>
     'see that it can be written to, or name another',
     { cause },
   );
-
-/** Whether somebody accepts connections at a unix socket. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const settle = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => settle(true));
-    // A full backlog is a daemon too.
-    socket.once('error', (error: NodeJS.ErrnoException) => settle(error.code === 'EAGAIN'));
-  });
-}

@@ -1,0 +1,27 @@
+import type { Position } from '../../machines/guest.ts';
+import { type GuestView, XenbusState, parseXenbusState, readBackendView } from '../xenbus/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
+
+/** Reads both directories of a guest. */
+export async function readGuestView(xenstore: XenstoreClient, domid: number): Promise<GuestView> {
+  const view = await xenstore.transaction((tx) => readBackendView((path) => tx.read(path), domid));
+  if (!view.present) return view;
+  return {
+    ...view,
+    frontendState: parseXenbusState(await xenstore.read(`${view.frontendPath}/state`)),
+  };
+}
+
+/** Where a guest goes on whose back-end had written this state when it was killed, by state. */
+export const positionAt: Readonly<Record<XenbusState, Position>> = {
+  [XenbusState.Unknown]: 'waiting',
+  [XenbusState.Initialising]: 'waiting',
+  [XenbusState.InitWait]: 'waiting',
+  [XenbusState.Initialised]: 'initialised',
+  [XenbusState.Connected]: 'connected',
+  // Written by the toolstack, to a back-end that was connected.
+  [XenbusState.Reconfiguring]: 'connected',
+  [XenbusState.Reconfigured]: 'reconfigured',
+  [XenbusState.Closing]: 'closing',
+  [XenbusState.Closed]: 'closed',
+};
