@@ -14,7 +14,7 @@ export interface PciBackendOptions {
   readonly topology?: TopologyKind;
   /** Threads that serve guests. Default: as many as there are processors, at most 4. */
   readonly workers?: number;
-  /** Where state is kept that a successor takes over. Default: `state` in the loopback directory, `/run/pciback` on Xen. */
+  /** Where state is kept that a successor takes over. Default: `state` in the loopback directory, `/run/pciback/state` on Xen. */
   readonly stateDirectory?: string;
   /** Where to listen for the other commands (`pciback status` ...); nowhere when not given. */
   readonly controlSocket?: string;
