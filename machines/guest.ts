@@ -20,6 +20,10 @@ export interface GuestContext {
   readonly view: GuestView;
   /** A front-end directory that is missing at first may still be on its way; one that was there has gone for good. */
   readonly frontendSeen: boolean;
+  /** So is a domain that xenstored does not know. */
+  readonly domainSeen: boolean;
+  /** The front-end has been Connected with the present ring: when it is Initialised again, it has another page. */
+  readonly frontendWasConnected: boolean;
   /** Host addresses of the functions this guest has. */
   readonly exported: readonly Sbdf[];
   readonly failure: FunctionFailure | null;
@@ -95,8 +99,8 @@ const guest = setup({
   },
   guards: {
     /** The toolstack has removed our directory, or the guest and its directory are no more. */
-    gone: ({ context: { view, frontendSeen } }) =>
-      !view.present || (frontendSeen && view.frontendState === Unknown),
+    gone: ({ context: { view, frontendSeen, domainSeen } }) =>
+      !view.present || (frontendSeen && view.frontendState === Unknown) || (domainSeen && !view.introduced),
     /** Only a toolstack writes Initialising there: it has removed our directory and made a new one for another device. */
     replaced: ({ context: { view } }) => view.state === Initialising,
     /** The toolstack wrote Closing into our directory (xend, and libxl's generic teardown). */
@@ -107,7 +111,8 @@ const guest = setup({
     /** An earlier back-end got further than that. */
     inheritable: ({ context: { view } }) => view.state >= InitWait,
     /** There is something to export, or to complain about. */
-    listed: ({ context: { view } }) => view.devices !== undefined || view.badCount !== undefined,
+    listed: ({ context: { view } }) =>
+      view.badCount !== undefined || (view.devices?.every(({ listed }) => listed) ?? false),
     pending: ({ context }) => pendingDevices(context),
     frontendReady: ({ context: { view } }) => view.frontendState === Initialised,
     frontendConnected: ({ context: { view } }) => view.frontendState === Connected,
@@ -120,7 +125,8 @@ const guest = setup({
     frontendStartedOver: ({ context: { view, frontendAtClosing } }) =>
       view.frontendState === Initialising && frontendAtClosing !== Initialising,
     /** It has forgotten its page and port, as a kernel does that was started in the place of one that crashed. */
-    frontendBegins: ({ context: { view } }) => view.frontendState === Initialising,
+    frontendBegins: ({ context: { view, frontendWasConnected } }) =>
+      view.frontendState === Initialising || (frontendWasConnected && view.frontendState === Initialised),
     /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
@@ -140,8 +146,9 @@ const guest = setup({
 /** Functions the toolstack has added or wants back, and that have not been dealt with yet. */
 export function pendingDevices({ view, exported }: GuestContext): boolean {
   return (view.devices ?? []).some(
-    ({ sbdf, state }) =>
-      state === Initialising || (state === Closing && sbdf !== undefined && exported.includes(sbdf)),
+    ({ sbdf, state, listed }) =>
+      (state === Initialising && listed) ||
+      (state === Closing && sbdf !== undefined && exported.includes(sbdf)),
   );
 }
 
@@ -197,7 +204,10 @@ export const guestMachine = guest.createMachine({
   context: ({ input: { domid, view } }) => ({
     domid,
     view,
-    frontendSeen: view.frontendState !== Unknown,
+    // What a predecessor was connected to was there, whatever has become of it since.
+    frontendSeen: view.frontendState !== Unknown || view.state >= Connected,
+    domainSeen: view.introduced || view.state >= InitWait,
+    frontendWasConnected: view.frontendState === Connected,
     exported: [],
     failure: null,
     frontendAtClosing: Unknown,
@@ -205,9 +215,11 @@ export const guestMachine = guest.createMachine({
   }),
   on: {
     observed: {
-      actions: assign(({ context: { frontendSeen }, event: { view } }) => ({
+      actions: assign(({ context: { frontendSeen, domainSeen, frontendWasConnected }, event: { view } }) => ({
         view,
         frontendSeen: frontendSeen || view.frontendState !== Unknown,
+        domainSeen: domainSeen || view.introduced,
+        frontendWasConnected: frontendWasConnected || view.frontendState === Connected,
       })),
     },
     stop: { actions: assign({ stopping: true }) },
@@ -268,7 +280,7 @@ export const guestMachine = guest.createMachine({
         ],
       },
     },
-    connecting: during('connect', 'connected'),
+    connecting: { ...during('connect', 'connected'), entry: assign({ frontendWasConnected: false }) },
     connected: {
       description: 'Connected: requests are served.',
       always: [

@@ -346,13 +346,14 @@ export class PciBackend {
     }
     const { xenstore, registry, platform } = this.#parts();
     const view = await readGuestView(xenstore, domid);
+    if (this.#sessions.has(domid)) return; // somebody else was told of it meanwhile, and has looked since
     // A directory that was closed and whose functions were given back stays until its toolstack removes it.
     const over = !view.present || view.state === XenbusState.Closed;
     if (over && registry.ownedBy(domid).length === 0) return;
     const session = new GuestSession(this.#sessionHost(), domid, view);
     this.#sessions.set(domid, session);
     void session.released.then(() => {
-      this.#sessions.delete(domid);
+      if (this.#sessions.get(domid) === session) this.#sessions.delete(domid);
       platform.releaseDomain(domid);
       // The directory may have been made anew while the old one was being cleared.
       if (this.#actor.getSnapshot().matches('ready')) this.#attendAgain(domid);
@@ -394,13 +395,16 @@ export class PciBackend {
 
   async #drain(): Promise<void> {
     this.#unfollow();
-    await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
-    const { xenstore } = this.#running;
-    await this.#letGo();
-    if (xenstore && this.#options.platform.kind === 'loopback') {
-      await endXenstored(this.#options.platform.directory);
+    const { xenstore, lock } = this.#running;
+    try {
+      await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
+    } finally {
+      await this.#letGo();
+      if (xenstore && this.#options.platform.kind === 'loopback') {
+        await endXenstored(this.#options.platform.directory);
+      }
+      lock?.unlock();
     }
-    this.#running.lock?.unlock();
   }
 
   async #abandon(): Promise<void> {

@@ -43,6 +43,7 @@ export class AssignedFunction implements ExportedFunction {
   readonly #actor: Actor<typeof functionMachine>;
   readonly #report: (report: FromWorker) => void;
   #opened: Opened | undefined;
+  #resets: Promise<unknown> = Promise.resolve();
   #state: FunctionState;
   #cause = 'adopted';
 
@@ -107,6 +108,11 @@ export class AssignedFunction implements ExportedFunction {
       throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
     }
     this.#resumeReset();
+  }
+
+  /** Whether the guest may reach it. */
+  get isExported(): boolean {
+    return this.#state === 'bound' || this.#state.startsWith('connected');
   }
 
   quiesce(): void {
@@ -201,11 +207,21 @@ export class AssignedFunction implements ExportedFunction {
     }, d3hotRecovery);
   }
 
-  async #reset(byGuest: boolean): Promise<ResetOutcome> {
+  /**
+   * Resets come one after the other: one that the guest asked for runs to its end when the function is taken away meanwhile, but
+   * gives the guest nothing back.
+   */
+  #reset(byGuest: boolean): Promise<ResetOutcome> {
     const { hardware, filter } = this.#open('adopted');
-    const { seized } = this.#assignment;
-    if (byGuest) return resetForGuest(hardware, filter);
-    revoke(this);
-    return resetToHidden(hardware, seized);
+    if (!byGuest) quiesce(hardware);
+    const before = this.#resets;
+    const outcome = (async () => {
+      await before;
+      if (byGuest) return resetForGuest(hardware, filter, () => this.#state === 'connected.flr');
+      revoke(this);
+      return resetToHidden(hardware, this.#assignment.seized);
+    })();
+    this.#resets = outcome.catch(() => undefined);
+    return outcome;
   }
 }

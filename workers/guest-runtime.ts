@@ -69,7 +69,8 @@ export class GuestRuntime {
         );
         await assigned.bind();
         this.#functions.set(sbdf, assigned);
-        this.#byGuestAddress.set(assigned.guestAddress, assigned);
+        // One that was already being taken away has no place on the guest's bus any more.
+        if (assigned.isExported) this.#byGuestAddress.set(assigned.guestAddress, assigned);
         if (this.#ring) assigned.connect();
         return;
       }

@@ -32,12 +32,18 @@ export async function resetToHidden(hardware: HostFunction, seized: Seized): Pro
 
 /**
  * Resets a function for the guest that asked for it: registers that are not the guest's come back as they were seized, those
- * that are as the guest had them. Throws RESET-FAILED; reads give all ones until `resetFinished`, which is then never called.
+ * that are as the guest had them, if it still `wants` them by then. Throws RESET-FAILED; reads give all ones until `resetFinished`, which is then never called.
  */
-export async function resetForGuest(hardware: HostFunction, filter: ConfigFilter): Promise<ResetOutcome> {
+export async function resetForGuest(
+  hardware: HostFunction,
+  filter: ConfigFilter,
+  wants: () => boolean,
+): Promise<ResetOutcome> {
   const outcome = await reset(hardware, filter.table.seized);
-  reapply(filter);
-  filter.resetFinished();
+  if (wants()) {
+    reapply(filter);
+    filter.resetFinished();
+  }
   return outcome;
 }
 

@@ -11,7 +11,7 @@ import {
   makeTopology,
 } from '../topology/index.ts';
 import type { GuestWorker } from './guest-worker.ts';
-import { type Registry, contextOf } from './registry.ts';
+import { type Registry, contextOf, stateOf } from './registry.ts';
 
 /** Milliseconds that a function which still is another guest's is waited for: a guest may close, and a reset takes its time. */
 const handOverPatience = 10_000;
@@ -50,6 +50,12 @@ export class GuestFunctions {
     return this.#registry
       .ownedBy(this.#domid)
       .filter((sbdf) => this.#topology.guestAddressOf(sbdf) === undefined);
+  }
+
+  /** Whether it was being taken away when the one who did that was killed: it never goes back on the bus. */
+  isLeaving(sbdf: Sbdf): boolean {
+    const entry = this.#registry.get(sbdf);
+    return entry !== undefined && stateOf(entry) === 'reset';
   }
 
   guestAddressOf(sbdf: Sbdf): Sbdf | undefined {

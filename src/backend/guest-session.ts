@@ -65,6 +65,8 @@ export class GuestSession {
   readonly #functions: GuestFunctions;
   readonly #doorbell = new Subject<void>();
   readonly #subscription: Subscription;
+  /** Emits when the daemon ends. */
+  readonly #stops = new Subject<'stopping'>();
   #worker: GuestWorker | undefined;
   #adoptions = 0;
 
@@ -92,6 +94,7 @@ export class GuestSession {
   /** Asks the guest to close, waits for it within limits, and gives its functions back. */
   async stop(): Promise<void> {
     this.#actor.send({ type: 'stop' });
+    this.#stops.next('stopping');
     await this.released;
   }
 
@@ -115,6 +118,10 @@ export class GuestSession {
   /** Resolves when the session is not (or no longer) taking over from a predecessor. */
   async settled(): Promise<void> {
     await waitFor(this.#actor, (snapshot) => !snapshot.matches('adopting'), { timeout: Infinity });
+  }
+
+  get #isStopping(): boolean {
+    return this.#actor.getSnapshot().context.stopping;
   }
 
   get state(): string {
@@ -215,10 +222,11 @@ export class GuestSession {
       try {
         return await run();
       } catch (error) {
-        if (!(error instanceof ConnectionLost)) throw error;
-        const { state$ } = this.#host.xenstore;
-        const state = await firstValueFrom(state$.pipe(filter((now) => now !== 'reconnecting')));
-        if (state === 'closed') throw error;
+        // A daemon that ends does not wait for xenstored: functions can be reset and given back without it.
+        if (!(error instanceof ConnectionLost) || this.#isStopping) throw error;
+        const back = this.#host.xenstore.state$.pipe(filter((now) => now !== 'reconnecting'));
+        const state = await firstValueFrom(merge(back, this.#stops));
+        if (state !== 'connected') throw error;
       }
     }
   }
@@ -357,12 +365,19 @@ export class GuestSession {
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
     for (const sbdf of this.#host.registry.ownedBy(this.domid)) {
       const device = listed.get(sbdf);
-      await this.#functions.restore(sbdf, device?.vdev, device?.permissive ?? false);
-      if (!device) await this.#functions.giveBack(sbdf);
+      if (device && !this.#functions.isLeaving(sbdf)) {
+        await this.#functions.restore(sbdf, device.vdev, device.permissive);
+      } else {
+        await this.#functions.giveBack(sbdf);
+      }
     }
     const position = positionAt[view.state];
-    if (position === 'connected' || position === 'reconfigured')
-      await this.#attachRing(view.frontendPath, true);
+    const isServed = position === 'connected' || position === 'reconfigured';
+    // A front-end that has closed or started over meanwhile has no ring to go on with.
+    const hasRing = [Initialised, Connected, Reconfiguring, Reconfigured].some(
+      (state) => state === view.frontendState,
+    );
+    if (isServed && hasRing) await this.#attachRing(view.frontendPath, true);
     this.#host.emit(makeEvent('guest.adopted', { domid: this.domid, to: position }));
     return { ...(await this.#settled()), position };
   }

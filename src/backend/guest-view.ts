@@ -6,10 +6,11 @@ import type { XenstoreClient } from '../xenstore/index.ts';
 export async function readGuestView(xenstore: XenstoreClient, domid: number): Promise<GuestView> {
   const view = await xenstore.transaction((tx) => readBackendView((path) => tx.read(path), domid));
   if (!view.present) return view;
-  return {
-    ...view,
-    frontendState: parseXenbusState(await xenstore.read(`${view.frontendPath}/state`)),
-  };
+  const [state, introduced] = await Promise.all([
+    xenstore.read(`${view.frontendPath}/state`),
+    xenstore.isIntroduced(domid),
+  ]);
+  return { ...view, frontendState: parseXenbusState(state), introduced };
 }
 
 /** Where a guest goes on whose back-end had written this state when it was killed, by state. */

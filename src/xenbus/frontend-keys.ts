@@ -1,6 +1,6 @@
 import { PcibackError } from '../errors.ts';
 import { protocolMagic } from '../ring/layout.ts';
-import { parseDecimal, quote } from './text.ts';
+import { parseDecimal, quote, withoutTerminator } from './text.ts';
 
 /** What a front-end publishes before it goes to Initialised. */
 export interface FrontendKeys {
@@ -25,7 +25,7 @@ export function parseFrontendKeys(values: readonly (string | undefined)[]): Fron
       'see which front-end driver the guest runs',
     );
   }
-  if (magic !== protocolMagic) {
+  if (magic === undefined || withoutTerminator(magic) !== protocolMagic) {
     throw new PcibackError(
       'BAD-MAGIC',
       `the front-end's magic is ${quote(magic)}, not ${protocolMagic}`,

@@ -1,3 +1,5 @@
+import { withoutTerminator } from './text.ts';
+
 /** The states of a xenbus device, as both ends write them into their `state` key (xen/include/public/io/xenbus.h). */
 export const XenbusState = {
   Unknown: 0,
@@ -18,5 +20,6 @@ export const xenbusStateName = (state: XenbusState): keyof typeof XenbusState =>
 
 /** Reads a `state` key. Missing or malformed text is `Unknown`, as in every xenbus implementation. */
 export function parseXenbusState(text: string | undefined): XenbusState {
-  return text !== undefined && /^[0-8]$/.test(text) ? (Number(text) as XenbusState) : XenbusState.Unknown;
+  const digit = withoutTerminator(text ?? '');
+  return /^[0-8]$/.test(digit) ? (Number(digit) as XenbusState) : XenbusState.Unknown;
 }

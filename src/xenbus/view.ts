@@ -7,6 +7,8 @@ import { parseDecimal } from './text.ts';
 /** One function as the toolstack lists it. Its index is no identity: the toolstack renumbers after an unplug. */
 export interface DeviceEntry {
   readonly index: number;
+  /** Whether `dev-N` is there at all: a toolstack without transactions may have counted before it has listed. */
+  readonly listed: boolean;
   /** Undefined when `dev-N` is missing or no address. */
   readonly sbdf: Sbdf | undefined;
   readonly state: XenbusState;
@@ -27,6 +29,8 @@ export interface GuestView {
   readonly name: string;
   readonly frontendPath: string;
   readonly frontendState: XenbusState;
+  /** Whether xenstored knows the domain. */
+  readonly introduced: boolean;
   /** Undefined until the toolstack has written `num_devs`. */
   readonly devices: readonly DeviceEntry[] | undefined;
   /** What `num_devs` says when that is no number of functions; there are no `devices` then. */
@@ -43,6 +47,7 @@ export const absentView = (domid: number): GuestView => ({
   name: '',
   frontendPath: frontendPath(domid),
   frontendState: XenbusState.Unknown,
+  introduced: false,
   devices: undefined,
   badCount: undefined,
 });
@@ -51,7 +56,8 @@ type Read = (path: string) => Promise<string | undefined>;
 
 /**
  * Reads the back-end directory. Only domain 0 can write there, so it may be read in a transaction without a guest being
- * able to make it fail; the front-end's state, which the guest writes, is left Unknown.
+ * able to make it fail; the front-end's state, which the guest writes, is left Unknown,
+ * and whether the domain is introduced, which is nothing in the store, false.
  */
 export async function readBackendView(read: Read, domid: number): Promise<GuestView> {
   const base = backendPath(domid);
@@ -68,6 +74,7 @@ export async function readBackendView(read: Read, domid: number): Promise<GuestV
     // A front-end elsewhere than in its own domain's directory would be served from somebody else's keys.
     frontendPath: frontend?.startsWith(`/local/domain/${domid}/`) ? frontend : frontendPath(domid),
     frontendState: XenbusState.Unknown,
+    introduced: false,
     devices:
       total === undefined
         ? undefined
@@ -82,6 +89,7 @@ async function readDevice(read: Read, base: string, index: number): Promise<Devi
   );
   return {
     index,
+    listed: dev !== undefined,
     sbdf: dev === undefined ? undefined : parseSbdf(dev),
     state: parseXenbusState(state),
     vdev: vdev === undefined ? undefined : parseVdev(vdev),

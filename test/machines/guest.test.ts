@@ -18,6 +18,7 @@ const another = makeSbdf(0, 4, 0, 0);
 
 const listed = (state: XenbusState, address = sbdf): DeviceEntry => ({
   index: 0,
+  listed: true,
   sbdf: address,
   state,
   vdev: undefined,
@@ -32,6 +33,7 @@ const view = (own: XenbusState, frontend: XenbusState, more: Partial<GuestView> 
   name: 'guest',
   frontendPath: frontendPath(5),
   frontendState: frontend,
+  introduced: true,
   devices: [listed(XenbusState.Initialised)],
   badCount: undefined,
   ...more,
@@ -68,6 +70,8 @@ const contextIn = (state: string, more: Partial<GuestContext> = {}): GuestContex
     state === 'waiting' ? { devices: undefined } : {},
   ),
   frontendSeen: true,
+  domainSeen: true,
+  frontendWasConnected: false,
   exported: [sbdf],
   failure: null,
   frontendAtClosing: XenbusState.Initialising,
@@ -409,4 +413,37 @@ test('a stop is patient from when it comes, however long the guest has been clos
   clock.increment(2000);
   expect(actor.getSnapshot().value).toBe('releasing');
   actor.stop();
+});
+
+describe('what a guest that died leaves', () => {
+  test('a domain that xenstored does not know any more is gone', () => {
+    const dead: GuestEvent = {
+      type: 'observed',
+      view: view(Initialised, Initialising, { introduced: false }),
+    };
+    expect(follow(machine, 'initialised', contextIn('initialised'), dead).state).toBe('releasing');
+    const unseen = contextIn('initialised', { domainSeen: false });
+    expect(follow(machine, 'initialised', unseen, dead).state).toBe('initialised');
+  });
+
+  test('a front-end that was connected to a back-end before this one is not waited for', () => {
+    const first = view(Connected, Unknown, { introduced: false });
+    const actor = createActor(machine, { input: { domid: 5, view: first } }).start();
+    expect(actor.getSnapshot().value).toBe('releasing');
+    actor.stop();
+  });
+});
+
+test('a front-end that is Initialised again after it was Connected has another page', () => {
+  const again: GuestEvent = { type: 'observed', view: view(Connected, Initialised) };
+  const after = (frontendWasConnected: boolean): string =>
+    follow(machine, 'connected', contextIn('connected', { frontendWasConnected }), again).state;
+  expect(after(true)).toBe('restarting');
+  expect(after(false)).toBe('connected');
+});
+
+test('a function that is counted but not listed yet is waited for', () => {
+  const counted = { ...listed(Initialising), listed: false, sbdf: undefined };
+  const event: GuestEvent = { type: 'observed', view: view(InitWait, Initialising, { devices: [counted] }) };
+  expect(follow(machine, 'waiting', contextIn('waiting'), event).state).toBe('waiting');
 });
