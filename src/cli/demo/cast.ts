@@ -1,5 +1,6 @@
 /** Who takes part: a loopback host with its back-end, and guests that are processes. Everything is gone when it ends. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BackendEvent, type FunctionFacts, PciBackend, type Sbdf } from '../../index.ts';
@@ -16,35 +17,38 @@ export interface Guest {
 export class Cast {
   readonly backend: PciBackend;
   readonly #directory: string;
+  readonly #domids: number[] = [];
   readonly #guests: Guest[] = [];
   #xenstore: XenstoreClient | undefined;
+  #gathering: Promise<void> = Promise.resolve();
+  #over = false;
 
-  private constructor(directory: string, functions: readonly FunctionFacts[]) {
-    this.#directory = directory;
-    this.backend = new PciBackend({ platform: { kind: 'loopback', directory }, functions });
+  /** A host in a directory of its own that has these functions. It has to be disbanded, whatever comes of it. */
+  constructor(functions: readonly FunctionFacts[], onEvent: (event: BackendEvent) => void) {
+    this.#directory = mkdtempSync(join(tmpdir(), 'pciback-demo-'));
+    this.backend = new PciBackend({
+      platform: { kind: 'loopback', directory: this.#directory },
+      functions,
+    });
+    this.backend.events$.subscribe(onEvent);
   }
 
-  /** A host in a directory of its own that has these functions. */
-  static async gather(
-    functions: readonly FunctionFacts[],
-    onEvent: (event: BackendEvent) => void,
-  ): Promise<Cast> {
-    const cast = new Cast(await mkdtemp(join(tmpdir(), 'pciback-demo-')), functions);
-    cast.backend.events$.subscribe(onEvent);
-    try {
-      await cast.backend.start();
-      cast.#xenstore = await XenstoreClient.connect({ path: join(cast.#directory, 'xenstored', 'socket') });
-    } catch (error) {
-      await cast.disband();
-      throw error;
-    }
-    return cast;
+  /** Starts the back-end and its xenstored. */
+  gather(): Promise<void> {
+    this.#gathering = (async () => {
+      await this.backend.start();
+      this.#xenstore = await XenstoreClient.connect({ path: join(this.#directory, 'xenstored', 'socket') });
+    })();
+    return this.#gathering;
   }
 
   /** What a toolstack does for `pci = [...]`, then the guest boots and scans its bus. */
   async boot(domid: number, name: string, functions: readonly Sbdf[]): Promise<Guest> {
+    this.#expectStage();
+    this.#domids.push(domid);
     await createDomain(this.#directory, domid);
     await this.attach(domid, functions);
+    this.#expectStage();
     const guest = { domid, name, process: new GuestProcess({ directory: this.#directory, domid }) };
     this.#guests.push(guest);
     await guest.process.connected();
@@ -60,18 +64,27 @@ export class Cast {
     must(await detach(this.#store(), domid, functions, { timeoutMs: 10_000 }));
   }
 
-  /** Ends guests, domains, back-end and xenstored, and removes the directory. May be called at any time. */
-  async disband(): Promise<void> {
-    await Promise.all(this.#guests.map(({ process }) => process.shutdown().catch(() => process.kill())));
-    for (const { domid } of this.#guests) await destroyDomain(this.#directory, domid);
+  /**
+   * Ends guests, domains, back-end and xenstored, and removes the directory. May be called at any time, also while something
+   * else is under way, which then fails. Guests are shut down, or `atOnce` killed: a busy one answers late.
+   */
+  async disband({ atOnce }: { readonly atOnce: boolean }): Promise<void> {
+    this.#over = true;
+    await Promise.all(
+      this.#guests.map(({ process }) =>
+        atOnce ? process.kill() : process.shutdown().catch(() => process.kill()),
+      ),
+    );
+    for (const domid of this.#domids) await destroyDomain(this.#directory, domid);
     await this.backend.stop();
+    await this.#gathering.catch(() => undefined);
     this.#xenstore?.close();
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  /** Ends guest processes at once: for an exit that does not wait. */
-  abandon(): void {
-    for (const { process } of this.#guests) void process.kill();
+  /** Nobody may come when all are leaving. */
+  #expectStage(): void {
+    if (this.#over) throw new Error('the demonstration is over');
   }
 
   #store(): XenstoreClient {

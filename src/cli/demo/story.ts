@@ -1,4 +1,4 @@
-/** The whole life of passed-through functions, from hiding to giving back, in a quarter of a minute. */
+/** The whole life of passed-through functions, from hiding to giving back, in a few seconds. */
 import {
   type BackendEvent,
   type ExportedStatus,
@@ -35,27 +35,29 @@ export interface DemoOptions {
   readonly signal: AbortSignal;
 }
 
-/** Functions that the two guests start with, and those that change hands. */
+/** Functions that each of the two guests starts with. */
 const perGuest = 2;
+/** How long both guests send requests without a pause while a worker is killed. */
 const loadSeconds = 1;
 
+/** Rejects with the reason of `signal` when that is aborted, with everything undone. */
 export async function runDemo(stage: Stage, { sysfs, signal }: DemoOptions): Promise<DemoResult> {
+  signal.throwIfAborted();
   const begin = process.hrtime.bigint();
   const { functions } = demoInventory(2 * perGuest, { sysfs });
   const tally = new Tally();
-  stage.heading('Coming up: a xenstored, a back-end and its workers, in a directory');
-  const cast = await Cast.gather(functions, (event) => {
-    tally.note(event);
-    stage.aside(describeEvent(event));
-  });
   const abandoned = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  const cast = new Cast(functions, (event) => {
+    tally.note(event);
+    stage.aside(describeEvent(event));
   });
   try {
     await Promise.race([perform(cast, functions, stage, tally), abandoned]);
   } finally {
     stage.heading('Closing down');
-    await cast.disband();
+    await cast.disband({ atOnce: signal.aborted });
   }
   const seconds = Number((process.hrtime.bigint() - begin) / 10_000_000n) / 100;
   const result = tally.result(seconds);
@@ -69,6 +71,8 @@ async function perform(
   stage: Stage,
   tally: Tally,
 ): Promise<void> {
+  stage.heading('Coming up: a xenstored, a back-end and its workers, in a directory');
+  await cast.gather();
   const exported = choose(functions);
   showFunctions(stage, functions, exported);
 
@@ -116,11 +120,13 @@ async function perform(
   }
 
   stage.heading('Killing a worker under load');
-  const loads = Promise.all([web, db].map(({ process }) => process.call('load', { seconds: loadSeconds })));
   const before = requestsOf(cast);
-  await until(() => requestsOf(cast) > before + 1000, 1000 * loadSeconds);
-  await cast.backend.killWorker(web.domid);
-  const reports = await loads;
+  const killWhenBusy = async (): Promise<void> => {
+    await until(() => requestsOf(cast) > before + 1000, 1000 * loadSeconds);
+    await cast.backend.killWorker(web.domid);
+  };
+  const loads = [web, db].map(({ process }) => process.call('load', { seconds: loadSeconds }));
+  const [reports] = await Promise.all([Promise.all(loads), killWhenBusy()]);
   tally.lost += reports.reduce((sum, { lost, wrong }) => sum + lost + wrong, 0);
   const total = reports.reduce((sum, { requests }) => sum + requests, 0);
   const longest = Math.max(...reports.map((report) => report.longest));
@@ -152,7 +158,7 @@ const sbdfOf = (cast: Cast, text: string): Sbdf => {
   return facts.sbdf;
 };
 
-/** Functions with the most to show come first: those that can signal interrupts, in the order of the host otherwise. */
+/** As many as both guests start with, in the order of the host. */
 function choose(functions: readonly FunctionFacts[]): readonly Sbdf[] {
   return functions
     .filter(isExportable)
