@@ -1,3 +1,3 @@
 /** What `pciback bench` runs. Absolute figures are the machine's; the ratios are ours. */
 export { benchConfigSpace, type ConfigSpaceBenchRow } from './config-space.ts';
-export { benchRing, type RingBenchmark, type RingFigures } from './ring.ts';
+export { benchRing, type RingBenchmark, type RingBenchmarkOptions, type RingFigures } from './ring.ts';

@@ -33,33 +33,67 @@ const program = (name: string): URL => new URL(`./${name}${fromSource ? '.ts' : 
 
 const domid = 1;
 
-/** Runs both, one after the other, with `requests` requests each. */
-export async function benchRing(requests = 100_000): Promise<RingBenchmark> {
-  const native = await run(requests, serveNatively);
-  const javascript = await run(requests, serveFromWorker);
+export interface RingBenchmarkOptions {
+  /** How many requests each of the two answers. Default 100 000. */
+  readonly requests?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Runs both, one after the other. Rejects with the reason of `signal` when that is aborted, with everything undone. */
+export async function benchRing({
+  requests = 100_000,
+  signal = new AbortController().signal,
+}: RingBenchmarkOptions = {}): Promise<RingBenchmark> {
+  const native = await run(requests, serveNatively, signal);
+  const javascript = await run(requests, serveFromWorker, signal);
   return { javascript, native, ratio: javascript.requestsPerSecond / native.requestsPerSecond };
 }
 
 type Serve = (directory: string, channel: GuestChannel) => Promise<() => Promise<ServerReport>>;
 
-async function run(requests: number, serve: Serve): Promise<RingFigures> {
+async function run(requests: number, serve: Serve, signal: AbortSignal): Promise<RingFigures> {
+  signal.throwIfAborted();
   const directory = mkdtempSync(join(tmpdir(), 'pciback-bench-'));
   mkdirSync(join(directory, 'evt/0'), { recursive: true });
   const guest = fork(program('ring-guest'), [directory, String(domid), String(requests)], { execArgv });
+  const exited = once(guest, 'exit');
+  // Without its guest nothing here goes on.
+  const end = (): unknown => guest.kill('SIGKILL');
+  signal.addEventListener('abort', end, { once: true });
   try {
     const stop = await serve(directory, await message<GuestChannel>(guest));
-    guest.send('go');
-    const report = await message<GuestReport>(guest);
-    const { answered, systemCalls } = await stop();
+    const { report, served } = await measure(guest, stop);
+    const { answered, systemCalls } = served;
     return {
       ...report,
       answered,
       systemCallsPerRequest: systemCalls === null ? null : systemCalls / answered,
     };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
   } finally {
-    guest.kill();
+    signal.removeEventListener('abort', end);
+    end();
+    await exited;
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Has the guest send its requests; what serves it has stopped in any case. */
+async function measure(
+  guest: ChildProcess,
+  stop: () => Promise<ServerReport>,
+): Promise<{ readonly report: GuestReport; readonly served: ServerReport }> {
+  let served: ServerReport;
+  let report: GuestReport;
+  try {
+    guest.send('go');
+    report = await message<GuestReport>(guest);
+  } finally {
+    served = await stop();
+  }
+  return { report, served };
 }
 
 /** The next message of the guest; rejects when it ends instead. */

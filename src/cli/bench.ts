@@ -10,9 +10,9 @@ export const bench = defineCommand({
   description: `Measures what the filter costs for one access, and how fast one guest's requests are answered: by the real request stream in a worker, and beside it, in the same run, by a native thread that does the least that could be called an answer. Only ratios can be compared between machines, and between runs on a busy one.`,
   examples: [{ line: 'pciback bench', does: 'takes some seconds; best on an idle machine' }],
   options: {},
-  async run({ options }, { output }) {
-    const filter = benchConfigSpace();
-    const ring = await benchRing();
+  async run({ options }, { output, signal }) {
+    const filter = await benchConfigSpace(signal);
+    const ring = await benchRing({ signal });
     if (options.json) {
       output.printJson({ filter, ring });
       return;
