@@ -111,8 +111,7 @@ const guest = setup({
     /** An earlier back-end got further than that. */
     inheritable: ({ context: { view } }) => view.state >= InitWait,
     /** There is something to export, or to complain about. */
-    listed: ({ context: { view } }) =>
-      view.badCount !== undefined || (view.devices?.every(({ listed }) => listed) ?? false),
+    listed: ({ context: { view } }) => view.devices !== undefined || view.badCount !== undefined,
     pending: ({ context }) => pendingDevices(context),
     frontendReady: ({ context: { view } }) => view.frontendState === Initialised,
     frontendConnected: ({ context: { view } }) => view.frontendState === Connected,
@@ -146,9 +145,8 @@ const guest = setup({
 /** Functions the toolstack has added or wants back, and that have not been dealt with yet. */
 export function pendingDevices({ view, exported }: GuestContext): boolean {
   return (view.devices ?? []).some(
-    ({ sbdf, state, listed }) =>
-      (state === Initialising && listed) ||
-      (state === Closing && sbdf !== undefined && exported.includes(sbdf)),
+    ({ sbdf, state }) =>
+      state === Initialising || (state === Closing && sbdf !== undefined && exported.includes(sbdf)),
   );
 }
 

@@ -7,8 +7,6 @@ import { parseDecimal } from './text.ts';
 /** One function as the toolstack lists it. Its index is no identity: the toolstack renumbers after an unplug. */
 export interface DeviceEntry {
   readonly index: number;
-  /** Whether `dev-N` is there at all: a toolstack without transactions may have counted before it has listed. */
-  readonly listed: boolean;
   /** Undefined when `dev-N` is missing or no address. */
   readonly sbdf: Sbdf | undefined;
   readonly state: XenbusState;
@@ -89,7 +87,6 @@ async function readDevice(read: Read, base: string, index: number): Promise<Devi
   );
   return {
     index,
-    listed: dev !== undefined,
     sbdf: dev === undefined ? undefined : parseSbdf(dev),
     state: parseXenbusState(state),
     vdev: vdev === undefined ? undefined : parseVdev(vdev),

@@ -18,7 +18,6 @@ const another = makeSbdf(0, 4, 0, 0);
 
 const listed = (state: XenbusState, address = sbdf): DeviceEntry => ({
   index: 0,
-  listed: true,
   sbdf: address,
   state,
   vdev: undefined,
@@ -440,10 +439,4 @@ test('a front-end that is Initialised again after it was Connected has another p
     follow(machine, 'connected', contextIn('connected', { frontendWasConnected }), again).state;
   expect(after(true)).toBe('restarting');
   expect(after(false)).toBe('connected');
-});
-
-test('a function that is counted but not listed yet is waited for', () => {
-  const counted = { ...listed(Initialising), listed: false, sbdf: undefined };
-  const event: GuestEvent = { type: 'observed', view: view(InitWait, Initialising, { devices: [counted] }) };
-  expect(follow(machine, 'waiting', contextIn('waiting'), event).state).toBe('waiting');
 });
