@@ -8,16 +8,20 @@ const mostPending = 0x10_0000;
 /** Standard output: words for people, or one JSON document, or a stream of events. */
 export class Output {
   readonly #stream: NodeJS.WriteStream;
-  /** Nobody reads any more. A daemon goes on without its audience. */
-  #closed = false;
+  readonly #closing = new AbortController();
   #dropped = 0;
 
   constructor(stream: NodeJS.WriteStream = process.stdout) {
     this.#stream = stream;
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error;
-      this.#closed = true;
+      this.#closing.abort();
     });
+  }
+
+  /** Aborted when it turns out that nobody reads any more. A daemon goes on without its audience. */
+  get closed(): AbortSignal {
+    return this.#closing.signal;
   }
 
   get isTerminal(): boolean {
@@ -63,6 +67,6 @@ export class Output {
   }
 
   #write(text: string): void {
-    if (!this.#closed) this.#stream.write(text);
+    if (!this.closed.aborted) this.#stream.write(text);
   }
 }

@@ -32,7 +32,7 @@ export const watch = defineCommand({
   arity: [0, 0],
   description: `Prints what happens at the running daemon, as it happens: guests that come and go, functions that change hands, resets, writes that are denied. The first event, watch.started, says that nothing after it is missed. With --json it prints the daemon's own events, one object a line.
 
-It ends when the daemon does, or by Ctrl-C. A reader that is too slow loses events rather than slow the daemon down, and is told how many.`,
+It ends when the daemon does, by Ctrl-C, or with the first event after its reader has gone. A reader that is too slow loses events rather than slow the daemon down, and is told how many.`,
   examples: [
     { line: 'pciback watch', does: 'follow the daemon' },
     {
@@ -51,7 +51,9 @@ It ends when the daemon does, or by Ctrl-C. A reader that is too slow loses even
           : output.print(`... ${events} events were not read in time`),
     };
     try {
-      await daemon.listen<BackendEvent>('watch', listener, { signal });
+      await daemon.listen<BackendEvent>('watch', listener, {
+        signal: AbortSignal.any([signal, output.closed]),
+      });
     } finally {
       daemon.close();
     }

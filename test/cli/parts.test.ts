@@ -100,11 +100,12 @@ describe('a stream of events', () => {
     expect(reader.lines.length - 2 + data.lines).toBe(3000);
   });
 
-  it('goes on without its audience', async () => {
+  it('tells that its audience has gone, and goes on without it', async () => {
     const { reader, output } = open();
     const closed = new Promise((resolve) => reader.once('close', resolve));
     reader.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
     await closed;
+    expect(output.closed.aborted).toBe(true);
     output.printEvent({ type: 'x' });
     expect(reader.lines).toEqual([]);
   });
