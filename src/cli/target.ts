@@ -23,10 +23,26 @@ export function findTarget(loopback: string | undefined): Target {
 export const controlSocketPath = (target: Target): string =>
   target.kind === 'loopback' ? join(target.directory, 'state', 'control.sock') : '/run/pciback/control.sock';
 
+/** Throws NO-PERMISSION, or BAD-DIRECTORY when nothing can be there. */
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM') {
+      throw new PcibackError('NO-PERMISSION', `may not look at ${path}`, 'run as the user whose it is', {
+        cause,
+      });
+    }
+    const what = `${path} cannot be looked at: ${code ?? message}`;
+    throw new PcibackError('BAD-DIRECTORY', what, 'name another directory', { cause });
+  }
+}
+
 /** Connects to the running daemon. Throws NO-DAEMON, BAD-DIRECTORY or NO-PERMISSION. */
 export async function connectDaemon(target: Target): Promise<ControlClient> {
   const start = target.kind === 'loopback' ? `pciback serve --loopback ${target.directory}` : 'pciback serve';
-  if (target.kind === 'loopback' && !statSync(target.directory, { throwIfNoEntry: false })?.isDirectory()) {
+  if (target.kind === 'loopback' && !isDirectory(target.directory)) {
     throw new PcibackError(
       'BAD-DIRECTORY',
       `${target.directory} is not a directory`,
