@@ -69,8 +69,14 @@ export const serve = defineCommand({
       backend.events$.subscribe({ next: (event) => output.printEvent(event), complete: resolve });
     });
     const stop = (): void => void backend.stop();
+    signal.throwIfAborted();
     signal.addEventListener('abort', stop, { once: true });
-    await backend.start();
+    try {
+      await backend.start();
+    } catch (error) {
+      // Stopped while it came up, it ends as if it had been up; whatever else went wrong is to be told.
+      if (!signal.aborted || (error instanceof PcibackError && error.reason !== 'STOPPED')) throw error;
+    }
     await ended;
   },
 });
