@@ -82,7 +82,7 @@ Before the guest's front-end is up, it is done when the back-end has exported th
     const target = findTarget(options.loopback);
     await whileConnected(target, async ({ daemon, store }) => {
       await requireDomain(target, store, domid);
-      const inventory = await askInventory(daemon);
+      const inventory = await askInventory(daemon, signal);
       const host = hostFunctions(inventory, await readNames(store));
       const functions = specs.flatMap((spec) => resolveSpec(spec, host));
       requireDistinct(functions);

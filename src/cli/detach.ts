@@ -38,11 +38,11 @@ async function awaitRelease(
   daemon: ControlClient,
   domid: number,
   sbdfs: readonly string[],
-  timeoutMs: number,
+  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   for (;;) {
-    const { functions } = await daemon.call<BackendStatus>('status');
+    const { functions } = await daemon.call<BackendStatus>('status', {}, { signal });
     const held = functions.filter(({ sbdf, owner }) => owner === domid && sbdfs.includes(sbdf));
     if (held.length === 0) return;
     if (performance.now() > end) {
@@ -76,11 +76,11 @@ A guest can let the request time out. It then stands, and the same command goes 
       const attached = devices.flatMap(({ sbdf }) => (sbdf === undefined ? [] : [sbdf]));
       // What a domain has left behind can be taken back after it has gone.
       if (attached.length === 0) await requireDomain(target, store, domid);
-      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
       const sbdfs = [...new Set(specs.flatMap((spec) => meant(spec, attached, host)))];
       const outcome = await detachFunctions(store, domid, sbdfs, { timeoutMs, signal });
       if (outcome.outcome === 'completed')
-        await awaitRelease(daemon, domid, sbdfs.map(formatSbdf), timeoutMs);
+        await awaitRelease(daemon, domid, sbdfs.map(formatSbdf), { timeoutMs, signal });
       if (options.json) output.printJson({ domid, ...outcome, functions: sbdfs.map(formatSbdf) });
       if (outcome.outcome !== 'completed') throw outcomeError(outcome, `detach from domain ${domid}`);
       if (options.json) return;

@@ -25,11 +25,16 @@ async function ask(
   text: string,
   daemon: ControlClient | undefined,
   sysfs: string | undefined,
+  signal: AbortSignal,
 ): Promise<Explanation> {
   const spec = readName(text);
   if (daemon) {
-    const host = hostFunctions(await askInventory(daemon), new Map());
-    return daemon.call<Explanation>('explain', { function: theOne(namedFunctions([spec], host)) });
+    const host = hostFunctions(await askInventory(daemon, signal), new Map());
+    return daemon.call<Explanation>(
+      'explain',
+      { function: theOne(namedFunctions([spec], host)) },
+      { signal },
+    );
   }
   const inventory = hostInventory({ sysfs });
   const named = theOne(namedFunctions([spec], hostFunctions(reportInventory(inventory), new Map())));
@@ -111,11 +116,12 @@ Without a daemon, or for a function that is not hidden, it shows what a guest co
     ...loopbackOption,
     sysfs: { type: 'string', value: 'DIR', help: 'explain a function of a captured sysfs tree' },
   },
-  async run({ options, positionals }, { output }) {
+  async run({ options, positionals }, { output, signal }) {
     const daemon = options.sysfs === undefined ? await connectIfRunning(options.loopback) : undefined;
     try {
-      const explanation = await ask(positionals[0] ?? '', daemon, options.sysfs);
-      if (options.json) output.printJson(explanation);
+      const explanation = await ask(positionals[0] ?? '', daemon, options.sysfs, signal);
+      const { vendor, device } = explanation;
+      if (options.json) output.printJson({ ...explanation, vendor: hex(vendor, 4), device: hex(device, 4) });
       else show(explanation, output);
     } finally {
       daemon?.close();

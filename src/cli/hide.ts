@@ -19,7 +19,7 @@ The daemon remembers: a function stays hidden until it is unhidden, whatever --h
   async run({ options, positionals }, { output, signal }) {
     const specs = positionals.map(readName);
     await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
-      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
       const { functions } = await daemon.call<BackendStatus>('status', {}, { signal });
       const done = [];
       for (const sbdf of namedFunctions(specs, host)) {

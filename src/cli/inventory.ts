@@ -7,9 +7,12 @@ import { type HostFunctions, parseSbdf, PcibackError, type Sbdf } from '../tools
 /** Those that the running daemon has; without one, those that this host shows. */
 export async function askInventory(
   daemon: ControlClient | undefined,
+  signal: AbortSignal,
   options: InventoryOptions = {},
 ): Promise<InventoryReport> {
-  return daemon ? daemon.call<InventoryReport>('inventory') : reportInventory(hostInventory(options));
+  return daemon
+    ? daemon.call<InventoryReport>('inventory', {}, { signal })
+    : reportInventory(hostInventory(options));
 }
 
 /** The functions of an inventory, for specifications to be resolved against. */

@@ -85,7 +85,7 @@ With a running daemon the functions are those that it serves, otherwise those un
     const daemon = options.sysfs === undefined ? await connectIfRunning(options.loopback) : undefined;
     try {
       const status = await daemon?.call<BackendStatus>('status', {}, { signal });
-      const inventory = await askInventory(daemon, { sysfs: options.sysfs });
+      const inventory = await askInventory(daemon, signal, { sysfs: options.sysfs });
       for (const warning of inventory.warnings) warn(warning);
       const functions = merge(inventory.functions, status);
       if (options.json) return output.printJson(functions);

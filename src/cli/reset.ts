@@ -28,12 +28,13 @@ const plan = (sbdf: string, methods: readonly ResetMethod[]): Plan => ({
 async function plans(
   specs: Parameters<typeof namedFunctions>[0],
   daemon: ControlClient | undefined,
+  signal: AbortSignal,
 ): Promise<readonly Plan[]> {
   if (daemon) {
-    const named = namedFunctions(specs, hostFunctions(await askInventory(daemon), new Map()));
+    const named = namedFunctions(specs, hostFunctions(await askInventory(daemon, signal), new Map()));
     return Promise.all(
       named.map(async (sbdf) =>
-        plan(sbdf, await daemon.call<readonly ResetMethod[]>('resetMethods', { function: sbdf })),
+        plan(sbdf, await daemon.call<readonly ResetMethod[]>('resetMethods', { function: sbdf }, { signal })),
       ),
     );
   }
@@ -69,7 +70,7 @@ With --dry-run nothing is touched: the methods are listed, and why each can be u
     if (options['dry-run']) {
       const daemon = await connectIfRunning(options.loopback);
       try {
-        const all = await plans(specs, daemon);
+        const all = await plans(specs, daemon, signal);
         if (options.json) output.printJson(all);
         else for (const each of all) show(each, output);
       } finally {
@@ -78,7 +79,7 @@ With --dry-run nothing is touched: the methods are listed, and why each can be u
       return;
     }
     await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
-      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
       const done = [];
       for (const sbdf of namedFunctions(specs, host)) {
         const outcome = await daemon.call<ResetOutcome>(

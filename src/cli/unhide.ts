@@ -13,7 +13,7 @@ export const unhide = defineCommand({
   async run({ options, positionals }, { output, signal }) {
     const specs = positionals.map(readName);
     await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
-      const host = hostFunctions(await askInventory(daemon), await readNames(store));
+      const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
       const functions = namedFunctions(specs, host);
       for (const sbdf of functions) {
         await daemon.call('unhide', { function: sbdf }, { signal });

@@ -95,8 +95,8 @@ REGISTER   NAME                                READ FROM  CHANGES   DENIED  WRIT
     const explanation = JSON.parse(stdout) as Explanation;
     expect(explanation).toMatchObject({
       sbdf: '0000:04:00.0',
-      vendor: 0x144d,
-      device: 0xa808,
+      vendor: '144d',
+      device: 'a808',
       state: 'host',
       owner: null,
       known: 4096,

@@ -1,7 +1,11 @@
 /** Commands that the terminal interrupts: they end by the signal, soon, and leave nothing behind. */
-import { readdir } from 'node:fs/promises';
-import { expect, it } from 'vitest';
-import { finish, makeDirectory, start } from './run.ts';
+import { once } from 'node:events';
+import { mkdir, readdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { LoopbackHost } from '../foreign/daemon.ts';
+import { finish, makeDirectory, run, start } from './run.ts';
 
 it.each(['Coming up', 'Starting two guests', 'Killing a worker'])(
   'demo leaves nothing behind when it is interrupted while %s',
@@ -16,3 +20,45 @@ it.each(['Coming up', 'Starting two guests', 'Killing a worker'])(
     expect(await readdir(TMPDIR)).toEqual([]);
   },
 );
+
+it('serve ends in an orderly way when it is interrupted while it comes up', async () => {
+  const directory = await makeDirectory();
+  const child = start(['serve', '--loopback', directory]);
+  child.stdout.once('data', () => child.kill('SIGTERM'));
+  const { code, stdout, stderr } = await finish(child);
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).not.toContain('backend.ready');
+  expect((await run(['status', '--loopback', directory])).stderr).toMatch(/^pciback: NO-DAEMON: /);
+});
+
+it.each([['explain', '03:00.0'], ['list'], ['reset', '03:00.0', '--dry-run'], ['watch']])(
+  '%s does not wait for a daemon that does not answer',
+  async (...words) => {
+    const directory = await makeDirectory();
+    await mkdir(join(directory, 'state'));
+    const asked = new Promise<void>((resolve) => {
+      const daemon = createServer((socket) => socket.once('data', () => resolve()));
+      daemon.listen(join(directory, 'state', 'control.sock'));
+      onTestFinished(() => void daemon.close());
+    });
+    const child = start(words, { PCIBACK_LOOPBACK: directory });
+    const finished = finish(child);
+    await asked;
+    const interrupted = performance.now();
+    child.kill('SIGINT');
+    const { code, signal, stderr } = await finished;
+    expect([code ?? signal, stderr]).toEqual([words[0] === 'watch' ? 0 : 'SIGINT', '']);
+    expect(performance.now() - interrupted).toBeLessThan(4000);
+  },
+);
+
+it('watch ends when its reader has gone', async () => {
+  await using host = await LoopbackHost.make();
+  await host.serve('');
+  const child = start(['watch'], { PCIBACK_LOOPBACK: host.directory });
+  await once(child.stdout, 'data');
+  child.stdout.destroy();
+  const ended = once(child, 'exit');
+  await host.pciback('hide', '03:00.0');
+  expect(await ended).toEqual([0, null]);
+});
