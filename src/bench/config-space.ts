@@ -3,7 +3,7 @@
  * instead: a bounds check and a read or write of memory.
  */
 import { performance } from 'node:perf_hooks';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   compileFilter,
   ConfigFilter,
@@ -116,7 +116,7 @@ async function measure(
   const measured: { readonly name: string; readonly nanoseconds: number }[] = [];
   for (const [name, access] of rows) {
     // Between two measurements the event loop gets to hear of an interruption.
-    await turn();
+    await nextTurn();
     signal.throwIfAborted();
     measured.push({ name, nanoseconds: median(access) });
   }
