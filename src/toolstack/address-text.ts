@@ -55,9 +55,16 @@ const form = 'an address is [segment:]bus:device.function in hexadecimal, as in 
 const limits = { segment: 0xffff, bus: 0xff, device: 0x1f, function: 7 } as const;
 type Field = keyof typeof limits;
 
+/** Leading zeros are welcome, within reason. */
+const mostDigits = 16;
+
 export const isProblem = (value: object): value is Problem => 'what' in value;
 
 function numberOf(field: Field, { at, digits }: Part): number | Problem {
+  if (digits.length > mostDigits) {
+    const what = `a ${field} number of ${digits.length} digits is none`;
+    return problem(at, digits.length, what, `write at most ${mostDigits}; ${form}`);
+  }
   const value = Number.parseInt(digits, 16);
   const limit = limits[field];
   if (value <= limit) return value;

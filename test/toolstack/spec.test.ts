@@ -136,6 +136,12 @@ describe('a specification that xl misreads without a word', () => {
 });
 
 describe('a specification that xl refuses', () => {
+  it('has leading zeros beyond reason', () => {
+    expect(firstMistake(`${'0'.repeat(15)}3:00.0`)).toBeUndefined();
+    const mistake = [0, 17, 'a bus number of 17 digits is none'];
+    expect(firstMistake(`${'0'.repeat(16)}3:00.0`)).toEqual(mistake);
+  });
+
   it.each([
     ['', 0, 0, 'the specification is empty'],
     ['36:00.0@20,seize=1', 8, 2, "there is no slot '20'"],
