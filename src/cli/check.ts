@@ -1,8 +1,8 @@
-import { text as readAll } from 'node:stream/consumers';
 import { PcibackError, type Problem, nearest, showProblem } from '../toolstack/index.ts';
 import { guessKind, type Kind, kinds, readers } from './check/kinds.ts';
 import { defineCommand } from './command.ts';
-import { readText } from './files.ts';
+import { readStream, readText } from './files.ts';
+import { elide } from './failure.ts';
 import type { Output } from './output.ts';
 
 /** Throws USAGE. */
@@ -34,11 +34,12 @@ function showAll(
   ];
   for (const { colour, ...each } of all.toSorted((a, b) => a.at - b.at)) {
     const [head = '', ...where] = showProblem(text, each, source).split('\n');
-    output.print([output.style(colour, head), ...where].join('\n'));
+    output.print([output.style(colour, elide(head)), ...where].join('\n'));
   }
 }
 
 const standardInput = '-';
+const expected = 'name an xl.cfg, a boot.cfg, or a file with a command line or a hide list';
 
 export const check = defineCommand({
   operands: 'FILE',
@@ -56,13 +57,13 @@ The host is not asked: a file can be checked on another machine. - stands for st
   options: {
     kind: { type: 'string', value: 'KIND', help: `what the file is: ${kinds.join(', ')}` },
   },
-  async run({ options, positionals }, { output }) {
+  async run({ options, positionals }, { output, signal }) {
     const [file = standardInput] = positionals;
     const told = options.kind === undefined ? undefined : kindOf(options.kind);
     const text =
       file === standardInput
-        ? await readAll(process.stdin)
-        : await readText(file, 'name an xl.cfg, a boot.cfg, or a file with a command line or a hide list');
+        ? await readStream(process.stdin, 'standard input', expected, signal)
+        : await readText(file, expected);
     const kind = told ?? guessKind(file, text);
     const { problems, warnings, words, data } = readers[kind](text);
     const ok = problems.length === 0;

@@ -1,16 +1,41 @@
 /** Files that are named on the command line. */
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { parseBootCfg, PcibackError, type Problem } from '../toolstack/index.ts';
 import { warn } from './failure.ts';
 
+/** No file that people write is longer; a device, or a file that was not meant, may never end. */
+const mostBytes = 0x10_0000;
+
 /** Reads a whole file. Throws BAD-FILE with `remedy`, which says what file was expected. */
-export async function readText(file: string, remedy: string): Promise<string> {
+export const readText = (file: string, remedy: string): Promise<string> =>
+  readStream(createReadStream(file), file, remedy);
+
+/** Reads a stream to its end. Rejects with BAD-FILE, or with the reason of `signal`. */
+export async function readStream(
+  stream: Readable,
+  name: string,
+  remedy: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const unreadable = (why: string, cause?: unknown): PcibackError =>
+    new PcibackError('BAD-FILE', `${name} cannot be read: ${why}`, remedy, { cause });
+  if (signal) addAbortSignal(signal, stream);
+  const chunks: Buffer[] = [];
+  let held = 0;
   try {
-    return await readFile(file, 'utf8');
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      held += chunk.length;
+      if (held > mostBytes) break;
+      chunks.push(chunk);
+    }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new PcibackError('BAD-FILE', `${file} cannot be read: ${code}`, remedy, { cause: error });
+    signal?.throwIfAborted();
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw unreadable(code ?? message, error);
   }
+  if (held > mostBytes) throw unreadable('it is longer than 1 MiB');
+  return Buffer.concat(chunks).toString();
 }
 
 /** Where in a file a mistake is, as compilers say it: `web.cfg:4:12`. */

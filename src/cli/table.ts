@@ -4,9 +4,15 @@ export type Cell = string | { readonly text: string; readonly styled: string };
 const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
 const styledOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.styled);
 
+/** What a column is cut to, however much somebody wrote that is shown in it. */
+const widest = { column: 100, last: 400 } as const;
+
+const cut = (text: string, width: number): string =>
+  text.length > width ? `${text.slice(0, width - 1)}…` : text;
+
 /**
  * Lines with the columns under each other, two blanks apart. With `width`, the last column is cut where the line would
- * become longer than that.
+ * become longer than that. A cell that is cut loses its style.
  */
 export function formatTable(
   header: readonly string[],
@@ -14,18 +20,22 @@ export function formatTable(
   width = Number.POSITIVE_INFINITY,
 ): string {
   const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => textOf(row[column] ?? '').length)),
+    Math.min(
+      widest.column,
+      rows.reduce((most, row) => Math.max(most, textOf(row[column] ?? '').length), title.length),
+    ),
   );
   const lead = widths.slice(0, -1).reduce((sum, each) => sum + each + 2, 0);
-  const last = Math.max(width - lead, 8);
+  const last = Math.min(Math.max(width - lead, 8), widest.last);
   const line = (row: readonly Cell[]): string =>
     header
       .map((_, column) => {
         const cell = row[column] ?? '';
-        const text = textOf(cell);
-        if (column < header.length - 1)
-          return styledOf(cell) + ' '.repeat((widths[column] ?? 0) - text.length);
-        return text.length > last ? `${text.slice(0, last - 1)}…` : styledOf(cell);
+        const isLast = column === header.length - 1;
+        const room = isLast ? last : (widths[column] ?? 0);
+        const text = cut(textOf(cell), room);
+        const shown = text === textOf(cell) ? styledOf(cell) : text;
+        return isLast ? shown : shown + ' '.repeat(room - text.length);
       })
       .join('  ')
       .trimEnd();

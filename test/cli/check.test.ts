@@ -198,6 +198,22 @@ describe('what a file is', () => {
     expect(stderr).toMatch(/^pciback: BAD-FILE: \/nonexistent cannot be read: ENOENT; name an xl\.cfg/);
   });
 
+  it('is not read for ever', async () => {
+    const { code, stderr } = await run(['check', '/dev/zero']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^pciback: BAD-FILE: \/dev\/zero cannot be read: it is longer than 1 MiB; name an xl/,
+    );
+  });
+
+  it('is shown in short lines, however long its own are', async () => {
+    const file = await fileOf('web.cfg', `pci = [ '${'1'.repeat(100_000)}:00.0', '${'x'.repeat(100_000)}' ]`);
+    const { code, stdout, stderr } = await run(['check', file]);
+    expect(code).toBe(1);
+    expect(stdout).toContain('a bus number of 100000 digits is none');
+    expect(stdout.length + stderr.length).toBeLessThan(5000);
+  });
+
   it('is read without a hitch, whatever it holds', () => {
     const hostile = fc.oneof(
       fc.string({ unit: 'grapheme' }),

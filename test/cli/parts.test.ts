@@ -32,6 +32,19 @@ describe('a table', () => {
     expect(formatTable(['STATE', 'X'], [[styled, 'y']])).toBe('STATE  X\n\u001b[32mok\u001b[39m     y');
   });
 
+  it('is not made wide by one cell', () => {
+    const [header = '', first = '', second = ''] = formatTable(
+      ['NAME', 'LAST'],
+      [
+        ['x'.repeat(100_000), 'y'.repeat(100_000)],
+        ['a', 'b'],
+      ],
+    ).split('\n');
+    expect(header.indexOf('LAST')).toBe(102);
+    expect(first).toBe(`${'x'.repeat(99)}…  ${'y'.repeat(399)}…`);
+    expect(second).toBe(`a${' '.repeat(101)}b`);
+  });
+
   it('cuts the last column to the width of the terminal', () => {
     expect(formatTable(['A', 'NAME'], [['x', 'a very long name']], 12)).toBe('A  NAME\nx  a very l…');
   });
@@ -51,6 +64,18 @@ describe('an error', () => {
   it('is one line with reason, what happened and what to do', () => {
     const error = new PcibackError('NO-DAEMON', 'nobody\n  listens\u001b[31m', 'start one');
     expect(failureLine(error)).toBe('pciback: NO-DAEMON: nobody listens?[31m; start one');
+  });
+
+  it('is short, however much somebody wrote', () => {
+    const long = 'x'.repeat(100_000);
+    const quoting = new PcibackError('BAD-SPEC', `'${long}': it's no spec`, "see the guest's log and don't");
+    expect(failureLine(quoting)).toBe(
+      `pciback: BAD-SPEC: '${'x'.repeat(57)}...': it's no spec; see the guest's log and don't`,
+    );
+    const line = failureLine(new PcibackError('USAGE', `no ${long}`, `name one: ${long}`));
+    expect(line.length).toBeLessThan(2000);
+    expect(line).toContain('...; name one: xxx');
+    expect(failureLine(new Error(long)).length).toBeLessThan(2000);
   });
 
   it('that nobody expected is our defect', () => {
