@@ -1,0 +1,143 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Snapshot, createActor } from 'xstate';
+import { functionMachine } from '../../machines/function.ts';
+import { makeSbdf } from '../../src/address.ts';
+import { defaultMode, seize } from '../../src/config-space/index.ts';
+import { type Delay, type FunctionFacts, LoopbackPlatform, captureInventory } from '../../src/host/index.ts';
+import { AssignedFunction } from '../../workers/assigned-function.ts';
+import type { Assignment, FromWorker } from '../../workers/messages.ts';
+
+const guestAddress = makeSbdf(0, 0, 0, 0);
+const command = 0x04;
+const master = 0x4;
+
+/** A captured function that can be reset by itself. */
+const facts: FunctionFacts =
+  captureInventory().functions.find(({ resetMethods }) => resetMethods.includes('flr')) ??
+  expect.unreachable();
+const hidden = createActor(functionMachine, { input: { sbdf: facts.sbdf } }).getPersistedSnapshot();
+
+let directory: string;
+let platform: LoopbackPlatform;
+/** Resets under way: each ends when the test lets it. */
+let resets: (() => void)[];
+const heldBack: Delay = () => new Promise((resolve) => resets.push(resolve));
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'pciback-assigned-'));
+  mkdirSync(join(directory, 'evt/0'), { recursive: true });
+  resets = [];
+  platform = new LoopbackPlatform(directory, heldBack);
+  platform.takeFromHost(facts);
+});
+afterEach(() => {
+  platform.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function assign(snapshot: Snapshot<unknown>, reports: FromWorker[] = []): AssignedFunction {
+  const hardware = platform.openFunction(facts.sbdf);
+  const assignment: Assignment = {
+    sbdf: facts.sbdf,
+    guestAddress,
+    mode: defaultMode,
+    snapshot,
+    seized: seize(hardware, facts),
+  };
+  return new AssignedFunction(platform, 5, assignment, (report) => reports.push(report));
+}
+
+const lastSnapshot = (reports: readonly FromWorker[]): Snapshot<unknown> => {
+  const changes = reports.filter((report) => report.is === 'function');
+  return changes.at(-1)?.snapshot ?? expect.unreachable();
+};
+
+/** Where the FLR bit is: bit 15 of device control, 8 bytes into the PCI Express capability. */
+function askForReset(assigned: AssignedFunction): void {
+  let at = facts.config[0x34] ?? 0;
+  while (facts.config[at] !== 0x10) at = facts.config[at + 1] ?? expect.unreachable();
+  assigned.filter.write(at + 8, 2, 0x8000);
+}
+
+const nextReset = async (): Promise<() => void> => {
+  for (;;) {
+    const end = resets.shift();
+    if (end) return end;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+};
+
+test('a reset that the guest asked for gives nothing back once the function is taken away', async () => {
+  const assigned = assign(hidden);
+  await assigned.bind();
+  assigned.connect();
+  assigned.filter.write(command, 2, 0x7);
+  const hardware = platform.openFunction(facts.sbdf);
+  expect(hardware.read(command, 2) & master).toBe(master);
+
+  askForReset(assigned);
+  const endOfGuests = await nextReset();
+  const released = assigned.release();
+  endOfGuests();
+  // Only now ours begins, and at no time between is the function a bus master again.
+  const endOfOurs = await nextReset();
+  expect(hardware.read(command, 2) & master).toBe(0);
+  endOfOurs();
+  await released;
+  expect(hardware.read(command, 2) & master).toBe(0);
+});
+
+test('a guest gets its own bits back after the reset that it asked for', async () => {
+  const assigned = assign(hidden);
+  await assigned.bind();
+  assigned.connect();
+  assigned.filter.write(command, 2, 0x7);
+  askForReset(assigned);
+  assigned.filter.read(0, 4);
+  expect(assigned.filter.value).toBe(0xffff_ffff);
+  (await nextReset())();
+  await expect.poll(() => assigned.filter.record.resetting).toBe(false);
+  assigned.filter.read(command, 2);
+  expect(assigned.filter.value & 0x7).toBe(0x7);
+  assigned.letGo();
+});
+
+test('a function that was being taken away when its worker died is on nobody’s bus, and its reset is done again', async () => {
+  const reports: FromWorker[] = [];
+  const first = assign(hidden, reports);
+  await first.bind();
+  first.connect();
+  expect(first.isExported).toBe(true);
+  // Its worker dies before it is done.
+  first.release().catch(() => undefined);
+  await nextReset();
+  const snapshot = lastSnapshot(reports);
+  first.letGo();
+
+  const second = assign(snapshot, reports);
+  await second.bind();
+  expect(second.isExported).toBe(false);
+  const released = second.release();
+  (await nextReset())();
+  await released;
+  expect(reports.filter((report) => report.is === 'function').at(-1)).toMatchObject({ to: 'hidden' });
+});
+
+test('a reset that only the record knows of is seen through by the next worker', async () => {
+  const reports: FromWorker[] = [];
+  const first = assign(hidden, reports);
+  await first.bind();
+  first.connect();
+  const snapshot = lastSnapshot(reports);
+  first.filter.record.resetting = true;
+  first.letGo();
+
+  const second = assign(snapshot, reports);
+  await second.bind();
+  (await nextReset())();
+  await expect.poll(() => second.filter.record.resetting).toBe(false);
+  second.letGo();
+});
