@@ -49,9 +49,16 @@ export function parseInvocation(
       options[token.name] = value;
     }
   }
+  const setAside = new Set<string>();
+  for (const [each, { insteadOf }] of Object.entries(table)) {
+    if (insteadOf === undefined || options[each] === undefined) continue;
+    if (options[insteadOf] !== undefined)
+      throw usage(`--${each} and --${insteadOf} are given together`, `give one of them; ${seeHelp}`);
+    setAside.add(insteadOf);
+  }
   for (const [each, { env: variable }] of Object.entries(table)) {
     const value = variable && env[variable];
-    if (value) options[each] ??= value;
+    if (value && !setAside.has(each)) options[each] ??= value;
   }
 
   if (options['help']) return { options: options as Values, positionals };

@@ -9,6 +9,8 @@ export interface Option {
   readonly help: string;
   /** The environment variable that gives the value when the option does not. */
   readonly env?: string;
+  /** The option that it cannot be given with, and whose environment variable it sets aside. */
+  readonly insteadOf?: string;
 }
 
 export type Options = Readonly<Record<string, Option>>;

@@ -23,9 +23,9 @@ export function outcomeError(
 }
 
 /** The `--timeout` of a command, in milliseconds. Throws USAGE. */
-export function timeoutOf(text: string | undefined): number {
-  const seconds = Number(text ?? 10);
-  if (seconds > 0 && seconds <= 3600) return seconds * 1000;
+export function timeoutOf(text = '10'): number {
+  const seconds = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds >= 0.1 && seconds <= 3600) return seconds * 1000;
   throw new PcibackError(
     'USAGE',
     `'${text}' is no time-out`,

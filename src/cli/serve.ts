@@ -1,5 +1,6 @@
 import { PciBackend, PcibackError, type TopologyKind } from '../index.ts';
-import { type ListenAddress, parseListenAddress } from '../monitor/index.ts';
+import { type ListenAddress, parseListenAddress, resolveListenAddress } from '../monitor/index.ts';
+import { parseDecimal } from '../xenbus/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { readBootCfgHide } from './files.ts';
 import { controlSocketPath, findTarget } from './target.ts';
@@ -46,15 +47,19 @@ export const serve = defineCommand({
       type: 'boolean',
       help: 'serve metrics also where other machines can read them',
     },
-    xen: { type: 'boolean', help: 'serve the guests of the Xen host that this is' },
+    xen: {
+      type: 'boolean',
+      help: 'serve the guests of the Xen host that this is, whatever PCIBACK_LOOPBACK says',
+      insteadOf: 'loopback',
+    },
   },
   async run({ options }, { output, signal }) {
-    const target = findTarget(options.xen ? undefined : options.loopback);
+    const target = findTarget(options.loopback);
     const bootCfg = options['boot-cfg'];
     const hide = [options.hide ?? '', bootCfg === undefined ? '' : await readBootCfgHide(bootCfg)]
       .join(' ')
       .trim();
-    const metrics = metricsOf(options.metrics, options['metrics-any-address']);
+    const metrics = await metricsOf(options.metrics, options['metrics-any-address']);
     const backend = new PciBackend({
       platform: target,
       controlSocket: controlSocketPath(target),
@@ -81,8 +86,12 @@ export const serve = defineCommand({
   },
 });
 
-function metricsOf(where: string | undefined, anyAddress = false): ListenAddress | undefined {
-  if (where !== undefined) return { ...parseListenAddress(where), anyAddress };
+/** Where to serve metrics, looked up: an address that may not be used is refused before anything is started. */
+async function metricsOf(where: string | undefined, anyAddress = false): Promise<ListenAddress | undefined> {
+  if (where !== undefined) {
+    const named = { ...parseListenAddress(where), anyAddress };
+    return { ...named, host: await resolveListenAddress(named) };
+  }
   if (!anyAddress) return undefined;
   throw new PcibackError(
     'USAGE',
@@ -101,8 +110,8 @@ function topologyOf(text: string): TopologyKind {
 }
 
 function workersOf(text: string): number {
-  const workers = Number(text);
-  if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return workers;
+  const workers = parseDecimal(text, 64);
+  if (workers !== undefined && workers >= 1) return workers;
   throw new PcibackError(
     'USAGE',
     `'${text}' is no number of workers`,

@@ -93,6 +93,18 @@ describe('what cannot be understood', () => {
       ['attach', '5', '03:00.0', '--timeout', 'x'],
       "pciback: USAGE: 'x' is no time-out; write --timeout with seconds, from 0.1 to 3600",
     ],
+    ...['0.001', '0x10', '3601', '1e1', '-1'].map((text): [string[], string] => [
+      ['detach', '5', '03:00.0', `--timeout=${text}`],
+      `pciback: USAGE: '${text}' is no time-out; write --timeout with seconds, from 0.1 to 3600`,
+    ]),
+    [
+      ['serve', '--loopback', '/nonexistent', '--workers', '0x10'],
+      "pciback: USAGE: '0x10' is no number of workers; write --workers with a number from 1 to 64",
+    ],
+    [
+      ['serve', '--loopback', '/nonexistent', '--xen'],
+      'pciback: USAGE: --xen and --loopback are given together; give one of them; see pciback serve --help',
+    ],
     [
       ['attach', '5', '--config', '/nonexistent'],
       'pciback: BAD-FILE: /nonexistent cannot be read: ENOENT; name the xl.cfg of the guest',
@@ -131,6 +143,11 @@ describe('what the environment lacks', () => {
     const { code, stderr } = await run(['status']);
     expect(code).toBe(3);
     expect(stderr).toMatch(/^pciback: NO-XEN: .*--loopback DIR.*\n$/);
+  });
+
+  it('is Xen, when that is meant whatever the environment says', async () => {
+    const { stderr } = await run(['serve', '--xen'], { PCIBACK_LOOPBACK: await makeDirectory() });
+    expect(stderr).toMatch(/^pciback: NO-XEN: /);
   });
 
   it('is the directory that was named', async () => {

@@ -1,5 +1,6 @@
 /** Commands against a daemon that serves a guest. */
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { parseSbdf } from '../../src/address.ts';
@@ -198,6 +199,7 @@ describe('metrics of a daemon', () => {
   ])('are refused: %j', async (options, message) => {
     const { code, stderr } = await run(['serve', ...options], env());
     expect([code, stderr.split(';')[0]]).toEqual([2, `pciback: USAGE: ${message}`]);
+    expect(await readdir(host.directory)).toEqual([]);
   });
 
   it('are served to others when that is meant', async () => {
