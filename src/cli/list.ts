@@ -1,11 +1,12 @@
-import { type BackendStatus, className, describe, loadNames } from '../index.ts';
-import type { FunctionReport } from '../monitor/index.ts';
+import { type BackendStatus, className, describe, loadNames, type ResetMethod } from '../index.ts';
+import type { ControlClient, FunctionReport } from '../monitor/index.ts';
+import { PcibackError } from '../toolstack/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { warn } from './failure.ts';
 import { askInventory } from './inventory.ts';
 import type { Output } from './output.ts';
 import { type Cell, formatTable } from './table.ts';
-import { connectIfRunning } from './target.ts';
+import { connectIfRunning, leftHidden } from './target.ts';
 
 /** A function of the host, and what the daemon does with it. */
 interface ListedFunction {
@@ -55,6 +56,27 @@ function merge(
   });
 }
 
+/** With the methods by which the daemon would reset them: what it has hidden is not what the host sees. */
+const askResetMethods = (
+  daemon: ControlClient,
+  functions: readonly FunctionReport[],
+  signal: AbortSignal,
+): Promise<readonly FunctionReport[]> =>
+  Promise.all(
+    functions.map(async (report) => {
+      const params = { function: report.sbdf };
+      try {
+        const methods = await daemon.call<readonly ResetMethod[]>('resetMethods', params, { signal });
+        const usable = methods.filter((each) => each.usable).map(({ method }) => method);
+        return { ...report, resetMethods: usable };
+      } catch (error) {
+        const hasGone = error instanceof PcibackError && error.reason === 'NO-SUCH-FUNCTION';
+        if (hasGone) return report;
+        throw error;
+      }
+    }),
+  );
+
 function stateCell({ state, owner }: ListedFunction, output: Output): Cell {
   if (owner !== null) {
     const text = `domain ${owner}`;
@@ -87,7 +109,13 @@ With a running daemon the functions are those that it serves, otherwise those un
       const status = await daemon?.call<BackendStatus>('status', {}, { signal });
       const inventory = await askInventory(daemon, signal, { sysfs: options.sysfs });
       for (const warning of inventory.warnings) warn(warning);
-      const functions = merge(inventory.functions, status);
+      const left = daemon || options.sysfs !== undefined ? undefined : leftHidden(options.loopback);
+      if (left !== undefined)
+        warn(`no daemon serves ${left}, where functions are hidden: what state they are in is not known`);
+      const reports = daemon
+        ? await askResetMethods(daemon, inventory.functions, signal)
+        : inventory.functions;
+      const functions = merge(reports, status);
       if (options.json) return output.printJson(functions);
       if (functions.some(({ origin }) => origin === 'capture')) {
         output.print('This host shows no PCI devices; these are captured ones that come with pciback.\n');

@@ -19,9 +19,23 @@ export function findTarget(loopback: string | undefined): Target {
   );
 }
 
+const directoryOf = (target: Target): string =>
+  target.kind === 'loopback' ? target.directory : '/run/pciback';
+
 /** Where the daemon listens for other commands. */
 export const controlSocketPath = (target: Target): string =>
   target.kind === 'loopback' ? join(target.directory, 'state', 'control.sock') : '/run/pciback/control.sock';
+
+/** The directory, if a daemon that does not run any more has left functions hidden there, for the next one. */
+export function leftHidden(loopback: string | undefined): string | undefined {
+  if (loopback === undefined && !existsSync('/dev/xen')) return undefined;
+  const directory = directoryOf(findTarget(loopback));
+  try {
+    return readdirSync(join(directory, 'state', 'function')).length > 0 ? directory : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Throws NO-PERMISSION, or BAD-DIRECTORY when nothing can be there. */
 function isDirectory(path: string): boolean {

@@ -89,6 +89,10 @@ export class Host {
     return {
       status: () => this.status,
       inventory: () => inventory,
+      resetMethods: ({ function: sbdf }) => [
+        { method: 'flr', usable: sbdf !== '0000:04:00.0', why: 'of no matter' },
+        { method: 'pm', usable: true, why: 'of no matter' },
+      ],
       hide: ({ function: sbdf }) => {
         this.asked.push(sbdf);
         this.functions.push(hidden(String(sbdf)));

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { makeTree, run, start } from './run.ts';
+import { makeDirectory, makeTree, run, start } from './run.ts';
 
 let sysfs: string;
 beforeEach(async () => {
@@ -45,6 +47,20 @@ describe('list', () => {
 
   it('works on a machine without Xen and without a daemon', async () => {
     expect(await run(['list'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('warns of functions that a daemon has left hidden', async () => {
+    const directory = await makeDirectory();
+    await mkdir(join(directory, 'state', 'function'), { recursive: true });
+    const options = ['list', '--loopback', directory];
+    expect(await run(options)).toMatchObject({ code: 0, stderr: '' });
+    await writeFile(join(directory, 'state', 'function', '0000:03:00.0'), '{}');
+    const { code, stderr } = await run(options);
+    expect(code).toBe(0);
+    expect(stderr).toBe(
+      `pciback: warning: no daemon serves ${directory}, where functions are hidden: what state they are in is not known\n`,
+    );
+    expect((await run([...options, '--sysfs', sysfs])).stderr).toBe('');
   });
 
   it('says what is wrong with a tree that is none', async () => {

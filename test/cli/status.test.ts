@@ -65,6 +65,14 @@ it('tells list who has what', async () => {
     '0000:06:00.0 host null',
   ]);
   const rows = (await runHere(['list'], host.env)).split('\n').slice(1);
+  expect(rows.map((row) => row.split(/ {2,}/)[5])).toEqual([
+    'flr,pm',
+    'flr,pm',
+    'flr,pm',
+    'pm',
+    'flr,pm',
+    'flr,pm',
+  ]);
   expect(rows.map((row) => row.split(/ {2,}/)[4])).toEqual([
     '-',
     'domain 5',
