@@ -51,8 +51,8 @@ function assign(snapshot: Snapshot<unknown>, reports: FromWorker[] = []): Assign
 }
 
 const lastSnapshot = (reports: readonly FromWorker[]): Snapshot<unknown> => {
-  const changes = reports.filter((report) => report.is === 'function');
-  return changes.at(-1)?.snapshot ?? expect.unreachable();
+  const change = reports.findLast((report) => report.is === 'function');
+  return change?.snapshot ?? expect.unreachable();
 };
 
 /** Where the FLR bit is: bit 15 of device control, 8 bytes into the PCI Express capability. */
@@ -123,7 +123,7 @@ test('a function that was being taken away when its worker died is on nobody’s
   const released = second.release();
   (await nextReset())();
   await released;
-  expect(reports.filter((report) => report.is === 'function').at(-1)).toMatchObject({ to: 'hidden' });
+  expect(reports.findLast((report) => report.is === 'function')).toMatchObject({ to: 'hidden' });
 });
 
 test('a reset that only the record knows of is seen through by the next worker', async () => {
