@@ -27,6 +27,9 @@ export interface GuestContext {
   /** Host addresses of the functions this guest has. */
   readonly exported: readonly Sbdf[];
   readonly failure: FunctionFailure | null;
+  /** Noted when it happens, also in the middle of an effect, and acted on in the next state in which the guest is served. */
+  readonly workerLost: boolean;
+  readonly ringLost: boolean;
   /** Where the front-end stood when we went to Closing: from anywhere else, Initialising is a new beginning. */
   readonly frontendAtClosing: XenbusState;
   /** The daemon is going down: the guest has a limited time to close. */
@@ -131,6 +134,8 @@ const guest = setup({
       view.frontendState === Initialising || view.frontendState === Initialised,
     reconfigurationAsked: ({ context: { view } }) =>
       view.state === Reconfiguring && view.frontendState === Reconfiguring,
+    workerLost: ({ context }) => context.workerLost,
+    ringLost: ({ context }) => context.ringLost,
     /** The effect came to nothing because its worker ended: another worker takes over from whatever was reached. */
     lostWorker: (_, { error }: { error: unknown }) => failureOf(error).reason === 'WORKER-DIED',
     adoptedAs: (_, { adopted, position }: { adopted: Adopted; position: Position }) =>
@@ -197,6 +202,12 @@ const endings = [
   { guard: 'frontendClosed', target: 'disconnecting' },
 ] as const;
 
+/** What takes the service of a guest away from under it. */
+const losses = [
+  { guard: 'workerLost', target: 'adopting' },
+  { guard: 'ringLost', target: 'disconnecting' },
+] as const;
+
 export const guestMachine = guest.createMachine({
   id: 'guest',
   context: ({ input: { domid, view } }) => ({
@@ -208,6 +219,8 @@ export const guestMachine = guest.createMachine({
     frontendWasConnected: view.frontendState === Connected,
     exported: [],
     failure: null,
+    workerLost: false,
+    ringLost: false,
     frontendAtClosing: Unknown,
     stopping: false,
   }),
@@ -221,6 +234,8 @@ export const guestMachine = guest.createMachine({
       })),
     },
     stop: { actions: assign({ stopping: true }) },
+    workerDied: { actions: assign({ workerLost: true }) },
+    ringLost: { actions: assign({ ringLost: true }) },
   },
   initial: 'seen',
   states: {
@@ -251,13 +266,14 @@ export const guestMachine = guest.createMachine({
         'Initialised: the functions are exported, the front-end has not come up. More may be listed meanwhile.',
       always: [
         ...endings,
+        { guard: 'workerLost', target: 'adopting' },
         { guard: 'pending', target: 'exporting' },
         { guard: 'frontendReady', target: 'connecting' },
       ],
-      on: { workerDied: 'adopting' },
     },
     adopting: {
       description: 'Taking over from a back-end that was killed or a worker that died.',
+      entry: assign({ workerLost: false, ringLost: false }),
       invoke: {
         src: 'adopt',
         input: context,
@@ -278,25 +294,28 @@ export const guestMachine = guest.createMachine({
         ],
       },
     },
-    connecting: { ...during('connect', 'connected'), entry: assign({ frontendWasConnected: false }) },
+    connecting: {
+      ...during('connect', 'connected'),
+      entry: assign({ frontendWasConnected: false, ringLost: false }),
+    },
     connected: {
       description: 'Connected: requests are served.',
       always: [
         ...endings,
+        ...losses,
         { guard: 'frontendBegins', target: 'restarting' },
         { guard: 'reconfigurationAsked', target: 'reconfiguring' },
       ],
-      on: { workerDied: 'adopting', ringLost: 'disconnecting' },
     },
     reconfiguring: during('reconfigure', 'reconfigured'),
     reconfigured: {
       description: 'Reconfigured: waiting for the front-end to rescan its bus. Requests are served.',
       always: [
         ...endings,
+        ...losses,
         { guard: 'frontendBegins', target: 'restarting' },
         { guard: 'frontendConnected', target: 'resuming' },
       ],
-      on: { workerDied: 'adopting', ringLost: 'disconnecting' },
     },
     resuming: during('resume', 'connected'),
     restarting: during('restart', 'waiting'),

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Piscina } from 'piscina';
-import { type Observable, Subject, type Subscription, merge } from 'rxjs';
+import { NEVER, type Observable, Subject, type Subscription, merge, switchMap, timer } from 'rxjs';
 import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
@@ -41,6 +41,9 @@ import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './m
 import { BridgeMap } from './topology/index.ts';
 import { XenbusState, backendRoot, domidOfBackendPath, lastDomid, parseDecimal } from './xenbus/index.ts';
 import { XenstoreClient, reconcile } from './xenstore/index.ts';
+
+/** Milliseconds that an orderly end waits for a xenstored that has gone. */
+const xenstorePatience = 2000;
 
 /** Everything that exists only while the back-end runs, and has to be let go of in the end. */
 interface Running {
@@ -141,7 +144,7 @@ export class PciBackend {
       this.#events.complete();
       return;
     }
-    this.#actor.send({ type: 'stop' });
+    if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'stop' });
     await waitFor(this.#actor, (snapshot) => snapshot.status === 'done', { timeout: Infinity });
   }
 
@@ -396,9 +399,14 @@ export class PciBackend {
   async #drain(): Promise<void> {
     this.#unfollow();
     const { xenstore, lock } = this.#running;
+    // With nobody to tell it to, guests are not told any more; their functions are given back all the same.
+    const unheard = xenstore?.state$
+      .pipe(switchMap((state) => (state === 'reconnecting' ? timer(xenstorePatience) : NEVER)))
+      .subscribe(() => xenstore.close());
     try {
       await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
     } finally {
+      unheard?.unsubscribe();
       await this.#letGo();
       if (xenstore && this.#options.platform.kind === 'loopback') {
         await endXenstored(this.#options.platform.directory);

@@ -51,6 +51,7 @@ export const reasons = {
   'BAD-DIRECTORY': { exitCode: 3, meaning: 'a directory is missing or cannot be used' },
 
   // --- ours ----------------------------------------------------------------------------------------------------------
+  'CRASH-LOOP': { exitCode: 1, meaning: 'workers die as soon as they serve the guest' },
   'WORKER-DIED': { exitCode: 1, meaning: 'the worker that served the guest ended unexpectedly' },
   INTERNAL: { exitCode: 1, meaning: 'a defect of pciback itself' },
 } as const satisfies Record<string, { exitCode: 1 | 2 | 3; meaning: string }>;

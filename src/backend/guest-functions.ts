@@ -1,5 +1,7 @@
 /** The functions of one guest: where they stand on its bus, and which of them its present worker has in hand. */
+import { failureOf } from '../../machines/function.ts';
 import type { Sbdf } from '../address.ts';
+import { type BackendEvent, makeEvent } from '../monitor/events.ts';
 import type { FilterMode } from '../config-space/index.ts';
 import { type FunctionFacts, isBridge } from '../host/index.ts';
 import {
@@ -20,6 +22,7 @@ export interface FunctionsHost {
   readonly registry: Registry;
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
+  readonly emit: (event: BackendEvent) => void;
 }
 
 export class GuestFunctions {
@@ -27,15 +30,21 @@ export class GuestFunctions {
   readonly #domid: number;
   readonly #topology: Topology;
   readonly #worker: () => GuestWorker;
+  readonly #emit: (event: BackendEvent) => void;
   readonly #inHand = new Set<Sbdf>();
   #waitingFor: { readonly sbdf: Sbdf; readonly owner: number } | null = null;
 
   /** `worker` gives the guest's present worker, and starts one when there is none. */
-  constructor({ registry, topology, bridges }: FunctionsHost, domid: number, worker: () => GuestWorker) {
+  constructor(
+    { registry, topology, bridges, emit }: FunctionsHost,
+    domid: number,
+    worker: () => GuestWorker,
+  ) {
     this.#registry = registry;
     this.#domid = domid;
     this.#topology = makeTopology(topology, bridges());
     this.#worker = worker;
+    this.#emit = emit;
   }
 
   /** Those that have an address on the guest's bus. */
@@ -105,7 +114,7 @@ export class GuestFunctions {
     for (const sbdf of sbdfs) {
       const { guestAddress } = contextOf(this.#registry.claim(sbdf, this.#domid));
       const present = this.#topology.guestAddressOf(sbdf) ?? guestAddress;
-      if (present !== null) await this.#bind(sbdf, present, false);
+      if (present !== null) await this.#bindOrQuarantine(sbdf, present);
     }
     await this.#worker().step({ do: 'release', sbdfs });
     for (const sbdf of sbdfs) {
@@ -115,9 +124,29 @@ export class GuestFunctions {
     }
   }
 
+  /** A function that is not there any more can neither be reset nor be anybody's. */
+  async #bindOrQuarantine(sbdf: Sbdf, guestAddress: Sbdf): Promise<void> {
+    try {
+      await this.#bind(sbdf, guestAddress, false);
+    } catch (error) {
+      const failure = failureOf(error);
+      if (failure.reason === 'WORKER-DIED') throw error;
+      const from = stateOf(this.#registry.claim(sbdf, this.#domid));
+      this.#registry.quarantine(sbdf, failure);
+      const details = { sbdf, domid: this.#domid, ...failure };
+      this.#emit(makeEvent('function.state', { ...details, from, to: 'quarantined', cause: 'release' }));
+      this.#emit(makeEvent('reset.failed', details));
+    }
+  }
+
   /** Trusts the guest further with a function that it has. */
   async trust(sbdf: Sbdf, mode: FilterMode): Promise<void> {
     if (this.#inHand.has(sbdf)) await this.#worker().step({ do: 'trust', sbdf, mode });
+  }
+
+  /** Whether the present worker has it in hand. */
+  isInHand(sbdf: Sbdf): boolean {
+    return this.#inHand.has(sbdf);
   }
 
   workerLost(): void {

@@ -52,8 +52,9 @@ export interface SessionHost {
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
   XenbusState;
 
-/** A worker that dies this often with the same guest is killed by that guest, and the guest is failed. */
-const mostAdoptions = 5;
+/** Workers that die so often, each within a second, are killed by the guest that they serve, and the guest is failed. */
+const mostShortLives = 20;
+const shortLife = 1000;
 
 export class GuestSession {
   readonly domid: number;
@@ -68,7 +69,7 @@ export class GuestSession {
   /** Emits when the daemon ends. */
   readonly #stops = new Subject<'stopping'>();
   #worker: GuestWorker | undefined;
-  #adoptions = 0;
+  #shortLives = 0;
 
   constructor(host: SessionHost, domid: number, first: GuestView) {
     this.#host = host;
@@ -257,10 +258,10 @@ export class GuestSession {
     await this.#writer.advance([InitWait], Initialised);
   }
 
-  /** The guest has it, and its directory says so. */
+  /** The guest has it, its worker too, and its directory says so. */
   #isExported({ sbdf, state, vdev }: DeviceEntry): boolean {
     if (sbdf === undefined || vdev === undefined || state !== Initialised) return false;
-    return this.#functions.guestAddressOf(sbdf) === vdev;
+    return this.#functions.isInHand(sbdf) && this.#functions.guestAddressOf(sbdf) === vdev;
   }
 
   /** Always ends: what cannot be added is refused by itself, what cannot be taken back was never here. */
@@ -354,10 +355,10 @@ export class GuestSession {
   }
 
   async #adopt(): Promise<Adopted> {
-    if (++this.#adoptions > mostAdoptions) {
+    if (this.#shortLives > mostShortLives) {
       throw new PcibackError(
-        'WORKER-DIED',
-        `the worker of domain ${this.domid} died ${mostAdoptions} times`,
+        'CRASH-LOOP',
+        `${this.#shortLives} workers of domain ${this.domid} died as soon as they served it`,
         'report this with the events of the daemon; the guest has to be restarted',
       );
     }
@@ -416,9 +417,12 @@ export class GuestSession {
     const { pool, platform } = this.#host;
     const worker = new GuestWorker(pool, this.domid, platform, (report) => this.#hear(report));
     this.#worker = worker;
+    const begin = performance.now();
     void worker.over.then((how) => {
       if (how === 'ended' || this.#worker !== worker) return;
       this.#worker = undefined;
+      const lived = performance.now() - begin;
+      if (!worker.wasEndedOnPurpose) this.#shortLives = lived < shortLife ? this.#shortLives + 1 : 1;
       this.#functions.workerLost();
       this.#host.emit(makeEvent('worker.died', { domid: this.domid, reason: 'WORKER-DIED' }));
       this.#actor.send({ type: 'workerDied' });

@@ -1,5 +1,5 @@
 /** The control plane's end of one guest's worker: steps go out, each is answered once; what else comes back is reported. */
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import { PcibackError } from '../errors.ts';
 import type { PlatformOptions } from '../host/platform.ts';
@@ -12,13 +12,16 @@ interface Waiting {
   readonly reject: (error: PcibackError) => void;
 }
 
+/** Threads that were told to end: no guest of theirs is to blame for it. */
+const endedOnPurpose = new WeakSet<Worker>();
+
 export class GuestWorker {
   readonly #pool: Piscina<GuestTask, void>;
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, Waiting>();
   readonly #report: (report: Report) => void;
   #nextId = 1;
-  #threadId: number | undefined;
+  #thread: Worker | undefined;
   #ended: PcibackError | undefined;
   /** Resolves when the task is over: in order, or because its worker died. Never rejects. */
   readonly over: Promise<'ended' | 'died'>;
@@ -59,11 +62,18 @@ export class GuestWorker {
 
   /** Ends the thread that serves this guest, and with it the service of all guests on it, as a crash would. */
   async kill(): Promise<void> {
-    await this.#pool.threads.find(({ threadId }) => threadId === this.#threadId)?.terminate();
+    if (!this.#thread) return;
+    endedOnPurpose.add(this.#thread);
+    await this.#thread.terminate();
+  }
+
+  get wasEndedOnPurpose(): boolean {
+    return this.#thread !== undefined && endedOnPurpose.has(this.#thread);
   }
 
   #receive(message: FromWorker): void {
-    if (message.is === 'started') this.#threadId = message.threadId;
+    if (message.is === 'started')
+      this.#thread = this.#pool.threads.find(({ threadId }) => threadId === message.threadId);
     else if (message.is === 'done') this.#settle(message.id)?.resolve();
     else if (message.is === 'refused') this.#settle(message.id)?.reject(refusal(message));
     else this.#report(message);

@@ -6,6 +6,7 @@ import { Subject, firstValueFrom, fromEvent, merge } from 'rxjs';
 import { type Snapshot, createActor } from 'xstate';
 import {
   type FunctionContext,
+  type FunctionFailure,
   type FunctionState,
   functionMachine,
   functionState,
@@ -195,6 +196,15 @@ export class Registry {
     const next = givenBack && contextOf(changed).owner === null ? { ...changed, mode: defaultMode } : changed;
     this.#put(next);
     if (stateOf(next) === 'hidden' || stateOf(next) === 'quarantined') this.#disown(sbdf);
+  }
+
+  /** Takes a function from its guest that cannot even be opened to be reset. */
+  quarantine(sbdf: Sbdf, failure: FunctionFailure): void {
+    const context: FunctionContext = { sbdf, owner: null, guestAddress: null, failure };
+    const snapshot = functionMachine.resolveState({ value: 'quarantined', context });
+    const actor = createActor(functionMachine, { input: { sbdf }, snapshot });
+    this.#put({ ...this.#expect(sbdf), mode: defaultMode, snapshot: actor.getPersistedSnapshot() });
+    this.#disown(sbdf);
   }
 
   #disown(sbdf: Sbdf): void {

@@ -73,6 +73,8 @@ const contextIn = (state: string, more: Partial<GuestContext> = {}): GuestContex
   frontendWasConnected: false,
   exported: [sbdf],
   failure: null,
+  workerLost: false,
+  ringLost: false,
   frontendAtClosing: XenbusState.Initialising,
   stopping: false,
   ...more,
@@ -297,6 +299,37 @@ describe('when an effect is done', () => {
     expect(
       follow(machine, 'adopting', contextIn('adopting'), done(guestMachine, 'adopting', output)).state,
     ).toBe(position);
+  });
+});
+
+describe('what is lost in the middle of an effect', () => {
+  test.each([
+    ['exporting', view(Initialised, Initialising)],
+    ['connecting', view(Connected, Initialised)],
+    ['adopting', view(Connected, Connected)],
+    ['reconfiguring', view(Reconfigured, Reconfiguring)],
+    ['resuming', view(Connected, Connected)],
+  ])('a worker, while %s: it is replaced before the guest is served on', (state, left) => {
+    const { context } = follow(machine, state, contextIn(state), { type: 'workerDied' });
+    const output = { view: left, exported: [sbdf], position: 'connected' };
+    expect(follow(machine, state, context, done(guestMachine, state, output)).state).toBe('adopting');
+  });
+
+  test.each([
+    ['connecting', view(Connected, Initialised)],
+    ['adopting', view(Connected, Connected)],
+    ['reconfiguring', view(Reconfigured, Reconfiguring)],
+    ['resuming', view(Connected, Connected)],
+  ])('the page, while %s: the guest is disconnected', (state, left) => {
+    const { context } = follow(machine, state, contextIn(state), { type: 'ringLost' });
+    const output = { view: left, exported: [sbdf], position: 'connected' };
+    expect(follow(machine, state, context, done(guestMachine, state, output)).state).toBe('disconnecting');
+  });
+
+  test('is forgotten when another worker takes over', () => {
+    const context = contextIn('connected', { workerLost: true, ringLost: true });
+    const after = follow(machine, 'connected', context, { type: 'workerDied' });
+    expect(after).toMatchObject({ state: 'adopting', context: { workerLost: false, ringLost: false } });
   });
 });
 
