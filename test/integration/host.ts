@@ -2,7 +2,7 @@
  * A loopback host for whole stories: the built package serves it, real processes are its guests, and everything that the
  * back-end tells is kept. Whatever a test leaves running ends with the host.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -102,6 +102,24 @@ export class Host implements AsyncDisposable {
     if (past) return past;
     const found = firstValueFrom(this.#arrivals.pipe(filter(isIt)));
     return within(found, () => `${what}; the last events were ${JSON.stringify(this.events.slice(-5))}`);
+  }
+
+  /** How many events of this type there were. */
+  count(type: BackendEvent['type']): number {
+    return this.events.filter((event) => event.type === type).length;
+  }
+
+  /** Waits until there were so many events of this type. */
+  async untilEvents(what: string, type: BackendEvent['type'], least: number): Promise<void> {
+    await this.untilStatus(what, () => this.count(type) >= least);
+  }
+
+  /** Ends the embedded xenstored as a crash would. */
+  killXenstored(): void {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      const [, , command, , directory] = commandLine(pid);
+      if (command === 'xenstored' && directory === this.directory) process.kill(Number(pid), 'SIGKILL');
+    }
   }
 
   /** Waits until the status is so. Not everything in it is announced by an event, so it is looked at again and again. */
@@ -222,6 +240,15 @@ export class Host implements AsyncDisposable {
     this.#xenstore?.close();
     this.#removeDirectory();
     process.off('exit', this.#removeDirectory);
+  }
+}
+
+/** The words of a process's command line; none when it has just ended. */
+function commandLine(pid: string): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
   }
 }
 
