@@ -1,0 +1,81 @@
+# Guests: Linux PV domains with a shell on their console (guest/init), made by the stock xl.
+
+# guest_create NAME [LINE...]: starts it, with these lines of an xl.cfg before the usual ones, and waits for its shell.
+guest_create() {
+  local name=$1 line
+  shift
+  mkdir -p /run/guests
+  {
+    for line; do echo "$line"; done
+    cat <<END
+name = "$name"
+type = "pv"
+kernel = "/guest/vmlinux"
+ramdisk = "$(guest_initramfs)"
+extra = "console=hvc0 nokaslr tsc=unstable"
+memory = 256
+vcpus = 1
+e820_host = 1
+passthrough = "enabled"
+END
+  } >"/run/guests/$name.cfg"
+  # xl leaves a process behind that waits for the guest's end and holds what it inherited open.
+  xl create "/run/guests/$name.cfg" >"$logs/xl-create-$name.log" 2>&1 </dev/null || {
+    cat "$logs/xl-create-$name.log" >&2
+    return 1
+  }
+  guest_tty "$name" >"/run/guests/$name.tty"
+  guest_until "$name" '@ready' | tail -n 1
+}
+
+# What the scenario keeps in its folder guest/ lies in the root of every guest, too.
+guest_initramfs() {
+  if [ -e /lab/guest-files.cpio ] && [ ! -e /run/guests/initramfs ]; then
+    cat /guest/initramfs /lab/guest-files.cpio >/run/guests/initramfs
+  fi
+  if [ -e /run/guests/initramfs ]; then echo /run/guests/initramfs; else echo /guest/initramfs; fi
+}
+
+# xenconsoled makes the terminal when it hears of the domain.
+guest_tty() {
+  local path tries=30
+  path=/local/domain/$(xl domid "$1")/console/tty
+  # The first event comes with the watch itself, the second with the node.
+  until xenstore-read "$path" 2>/dev/null; do
+    [ $((tries -= 1)) -gt 0 ] || return 1
+    timeout 1 xenstore-watch -n 2 "$path" >/dev/null
+  done
+}
+
+# guest_until NAME MARK: what the guest's console prints until a line that begins with the mark; the rest of that line comes last.
+guest_until() {
+  timeout "${limit:-120}" awk -v mark="$2 " '
+    index($0, mark) == 1 { rest = substr($0, length(mark) + 1); exit }
+    NR > 1 { print line }
+    { line = $0 }
+    # The empty line that goes before a mark is part of it.
+    END { if (line != "") print line; print rest; exit rest == "" }
+  ' <"$(cat "/run/guests/$1.tty")"
+}
+
+# guest_do NAME COMMAND: one line for the guest's shell; prints what it prints and has its exit status. At most $limit seconds.
+guest_do() {
+  local name=$1 command=$2 number output status
+  number=$(now)
+  printf '%s %s\n' "$number" "$command" >"$(cat "/run/guests/$name.tty")"
+  output=$(guest_until "$name" "@$number") || {
+    printf '%s: no answer to: %s\n%s\n' "$name" "$command" "$output" >&2
+    return 124
+  }
+  status=$(printf '%s' "$output" | tail -n 1)
+  printf '%s' "$output" | sed '$d'
+  return "$status"
+}
+
+# guest_ping NAME: packets through eth0 to QEMU's gateway and back, which take DMA and interrupts; prints the statistics.
+guest_ping() {
+  local up='until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 50000; done'
+  guest_do "$1" "ifconfig eth0 10.0.2.15 && $up && ping -c 3 10.0.2.2" | tail -n 2 | grep -A 1 ' 0% packet loss'
+}
+
+guest_destroy() { xl destroy "$1"; }
