@@ -108,6 +108,7 @@ export class GuestRuntime {
     this.#ring = ring;
     this.#post({ is: 'bound', localPort: ring.localPort });
     for (const assigned of this.#functions.values()) assigned.connect();
+    if (adopted) this.#goOn(ring);
     const onStorm = (times: number): void => this.#post({ is: 'storm', times });
     this.#serving = requestStream(ring, wakes, undefined, { onStorm }).subscribe({
       next: (op) => this.#answer(ring, op),
@@ -118,8 +119,16 @@ export class GuestRuntime {
       },
       error: (error: unknown) => this.#fault(error),
     });
-    // The predecessor may have cleared bit 0 and died before it could say so: the front-end would sleep until it gives up.
-    if (adopted) ring.notify();
+  }
+
+  /** Where a predecessor may have stopped: between any two of answering, noting that it has answered, and notifying. */
+  #goOn(ring: Ring): void {
+    // Without a request in the page, whatever was answered is out.
+    if (ring.look(1) === 'idle') {
+      for (const { filter } of this.#functions.values()) filter.record.answered();
+    }
+    // A front-end that was not told of its answer would sleep until it gives up.
+    ring.notify();
   }
 
   #disconnect(): void {
