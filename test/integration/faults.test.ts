@@ -10,8 +10,9 @@ import { describe, expect, test } from 'vitest';
 import { Header } from '../../src/config-space/bits.ts';
 import { Command, OpWord, opSize } from '../../src/ring/layout.ts';
 import { XenbusState } from '../../src/xenbus/index.ts';
-import { Host, e1000e, igb, nvme, within, xhci } from './host.ts';
+import { Host } from './host.ts';
 import { Script, listing } from './script.ts';
+import { e1000e, igb, nvme, within, xhci } from './surroundings.ts';
 
 const { Initialising, Initialised, Connected, Closing, Closed, Reconfiguring } = XenbusState;
 

@@ -1,73 +1,23 @@
-/**
- * A loopback host for whole stories: the built package serves it, real processes are its guests, and everything that the
- * back-end tells is kept. Whatever a test leaves running ends with the host.
- */
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
-  type BackendEvent,
-  type FunctionFacts,
+  type BackendStatus,
+  type GuestStatus,
   PciBackend,
   type PciBackendOptions,
   type Sbdf,
-  demoInventory,
   formatSbdf,
-  parseSbdf,
 } from 'pciback';
-import { type AttachResult, type Outcome, attach, defaultPciOptions, detach } from 'pciback/toolstack';
-import { XenstoreClient, again } from 'pciback/xenstore';
-import { GuestProcess, createDomain, destroyDomain } from 'pciback/xpci';
-import { Subject, filter, firstValueFrom, timer } from 'rxjs';
-import { type ModelFunction, openModel } from '../../src/host/index.ts';
+import { Surroundings, captures, hideList } from './surroundings.ts';
 
-/** The bundled captures, whatever this machine has. */
-export const captures: readonly FunctionFacts[] = demoInventory(1, { bus: '/nonexistent' }).functions;
-
-export const at = (address: string): Sbdf => {
-  const sbdf = parseSbdf(address);
-  if (sbdf === undefined) throw new Error(`${address} is no address`);
-  return sbdf;
-};
-
-/** Some of the captures by what they are. */
-export const e1000e = at('0000:41:00.0');
-export const nvme = at('0000:42:00.0');
-export const xhci = at('0000:43:00.0');
-export const rtl8139 = at('0000:44:01.0');
-export const ac97 = at('0000:44:02.0');
-export const graphics = at('0000:45:00.0');
-export const hdmiAudio = at('0000:45:00.1');
-export const igb = at('0000:46:00.0');
-export const igbvf = at('0000:46:10.0');
-
-/** Longer than anything takes, shorter than a test: what is missing after it does not come. */
-const patience = 8_000;
-
-export type Variant = 'linux' | 'netbsd' | 'minios';
-
-export class Host implements AsyncDisposable {
-  readonly directory: string;
+/** A host whose back-end is the library, as it is built, in this process. It has all captures. */
+export class Host extends Surroundings {
   readonly backend: PciBackend;
-  readonly events: BackendEvent[] = [];
-  readonly #arrivals = new Subject<BackendEvent>();
-  readonly #guests = new Set<GuestProcess>();
-  readonly #domids = new Set<number>();
-  #xenstore: XenstoreClient | undefined;
 
-  /** A host that has all captures, with these hidden. */
-  static async start(
-    hidden: readonly Sbdf[],
-    options: Partial<PciBackendOptions> & { readonly directory?: string } = {},
-  ): Promise<Host> {
-    const { directory = mkdtempSync(join(tmpdir(), 'pciback-life-')), ...rest } = options;
-    const host = new Host(directory, {
-      hide: hidden.map((sbdf) => `(${formatSbdf(sbdf)})`).join(''),
-      ...rest,
-    });
+  /** With these functions hidden. */
+  static async start(hidden: readonly Sbdf[], options: Partial<PciBackendOptions> = {}): Promise<Host> {
+    const host = new Host({ hide: hideList(hidden), ...options });
     try {
       await host.backend.start();
-      host.#xenstore = await XenstoreClient.connect({ path: join(directory, 'xenstored', 'socket') });
+      await host.connect();
     } catch (error) {
       await host[Symbol.asyncDispose]();
       throw error;
@@ -75,57 +25,19 @@ export class Host implements AsyncDisposable {
     return host;
   }
 
-  private constructor(directory: string, options: Partial<PciBackendOptions>) {
-    this.directory = directory;
-    process.once('exit', this.#removeDirectory);
+  private constructor(options: Partial<PciBackendOptions>) {
+    super();
     this.backend = new PciBackend({
-      platform: { kind: 'loopback', directory },
+      platform: { kind: 'loopback', directory: this.directory },
       functions: captures,
       workers: 1,
       ...options,
     });
-    this.backend.events$.subscribe((event) => {
-      this.events.push(event);
-      this.#arrivals.next(event);
-    });
+    this.backend.events$.subscribe((event) => this.note(event));
   }
 
-  /** With the rights of domain 0. */
-  get xenstore(): XenstoreClient {
-    if (!this.#xenstore) throw new Error('the host has not started');
-    return this.#xenstore;
-  }
-
-  /** The first event of which `isIt` holds, past or to come. */
-  async until(what: string, isIt: (event: BackendEvent) => boolean): Promise<BackendEvent> {
-    const past = this.events.find(isIt);
-    if (past) return past;
-    const found = firstValueFrom(this.#arrivals.pipe(filter(isIt)));
-    return within(found, () => `${what}; the last events were ${JSON.stringify(this.events.slice(-5))}`);
-  }
-
-  /** How many events of this type there were. */
-  count(type: BackendEvent['type']): number {
-    return this.events.filter((event) => event.type === type).length;
-  }
-
-  /** Waits until there were so many events of this type. */
-  async untilEvents(what: string, type: BackendEvent['type'], least: number): Promise<void> {
-    await this.untilStatus(what, () => this.count(type) >= least);
-  }
-
-  /** Ends the embedded xenstored as a crash would. */
-  killXenstored(): void {
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      const [, , command, , directory] = commandLine(pid);
-      if (command === 'xenstored' && directory === this.directory) process.kill(Number(pid), 'SIGKILL');
-    }
-  }
-
-  /** Waits until the status is so. Not everything in it is announced by an event, so it is looked at again and again. */
-  async untilStatus(what: string, holds: () => boolean): Promise<void> {
-    const settled = firstValueFrom(timer(0, 5).pipe(filter(holds)));
-    await within(settled, () => `${what}; the status is ${JSON.stringify(this.backend.status())}`);
+  override async status(): Promise<BackendStatus> {
+    return this.backend.status();
   }
 
   /** What the back-end says of a function: its state, and which guest has it. */
@@ -134,133 +46,16 @@ export class Host implements AsyncDisposable {
     return found && { state: found.state, owner: found.owner };
   }
 
-  guest(domid: number) {
+  guest(domid: number): GuestStatus | undefined {
     return this.backend.status().guests.find((each) => each.domid === domid);
   }
 
-  /** Waits until nobody has any of these functions and they are clean. */
-  async untilHidden(...functions: readonly Sbdf[]): Promise<void> {
-    await this.untilStatus(`${functions.map(formatSbdf).join(', ')} to be hidden`, () =>
-      functions.every((sbdf) => {
-        const now = this.function(sbdf);
-        return now?.state === 'hidden' && now.owner === null;
-      }),
-    );
+  /** Waits until there were so many events of this type. */
+  async untilEvents(what: string, type: Parameters<Host['count']>[0], least: number): Promise<void> {
+    await this.untilStatus(what, () => this.count(type) >= least);
   }
 
-  /** Waits until the back-end has nothing to do with a domain any more. */
-  async untilGone(domid: number): Promise<void> {
-    await this.untilStatus(
-      `domain ${domid} to be forgotten`,
-      () =>
-        this.guest(domid) === undefined &&
-        this.backend.status().functions.every(({ owner }) => owner !== domid),
-    );
-  }
-
-  /** Waits until a key has this value; undefined when it is to be gone. */
-  async untilKey(path: string, value: string | undefined): Promise<void> {
-    await this.xenstore.wait(async (reader) => ((await reader.read(path)) === value ? true : again), {
-      timeoutMs: patience,
-      what: `${path} = ${value}`,
-    });
-  }
-
-  /** Makes a domain without any guest in it. */
-  async makeDomain(domid: number): Promise<void> {
-    await createDomain(this.directory, domid);
-    this.#domids.add(domid);
-  }
-
-  async destroyDomain(domid: number): Promise<void> {
-    this.#domids.delete(domid);
-    await destroyDomain(this.directory, domid);
-  }
-
-  attach(domid: number, ...functions: readonly Sbdf[]): Promise<AttachResult> {
-    const wanted = functions.map((sbdf) => ({ sbdf, devfn: 0, options: defaultPciOptions }));
-    return attach(this.xenstore, domid, wanted, { timeoutMs: patience });
-  }
-
-  detach(domid: number, ...functions: readonly Sbdf[]): Promise<Outcome> {
-    return detach(this.xenstore, domid, functions, { timeoutMs: patience });
-  }
-
-  /** Starts the guest of a domain that exists. */
-  guestProcess(domid: number, variant: Variant = 'linux'): GuestProcess {
-    const guest = new GuestProcess({ directory: this.directory, domid, variant });
-    this.#guests.add(guest);
-    void guest.exited.then(() => this.#guests.delete(guest));
-    return guest;
-  }
-
-  /** What a toolstack does for `pci = [...]`; then the guest boots and scans its bus. */
-  async boot(domid: number, functions: readonly Sbdf[], variant: Variant = 'linux'): Promise<GuestProcess> {
-    await this.makeDomain(domid);
-    const attached = await this.attach(domid, ...functions);
-    if (attached.outcome !== 'completed') throw new Error(`${attached.outcome}: ${attached.why}`);
-    const guest = this.guestProcess(domid, variant);
-    await guest.connected();
-    return guest;
-  }
-
-  /** The model of a function, to see and to touch what the hardware holds. */
-  hardware(sbdf: Sbdf): ModelFunction {
-    // The same number, of the same kind in the sources as in the package.
-    return openModel(this.directory, sbdf as number as Parameters<typeof openModel>[1]);
-  }
-
-  /** Kills every guest and destroys every domain; resolves when the back-end has cleaned up after them. */
-  async removeGuests(): Promise<void> {
-    await Promise.all([...this.#guests].map((guest) => guest.kill()));
-    const domids = [...this.#domids];
-    for (const domid of domids) await this.destroyDomain(domid);
-    for (const domid of domids) await this.untilGone(domid);
-  }
-
-  /** Whatever xenstore holds of a domain and of these functions' claims. */
-  async traces(domid: number, ...functions: readonly Sbdf[]): Promise<readonly string[]> {
-    const claims = functions.map((sbdf) => `/libxl/pci/${formatSbdf(sbdf).replaceAll(/[:.]/g, '-')}/domid`);
-    const paths = [`/local/domain/0/backend/pci/${domid}`, `/local/domain/${domid}`, ...claims];
-    const values = await Promise.all(paths.map((path) => this.xenstore.read(path)));
-    return paths.filter((_, index) => values[index] !== undefined);
-  }
-
-  /** Local ends of event channels: one for each guest that is connected. */
-  ports(): readonly string[] {
-    return readdirSync(join(this.directory, 'evt/0')).filter((name) => /^\d+$/.test(name));
-  }
-
-  readonly #removeDirectory = (): void => rmSync(this.directory, { recursive: true, force: true });
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#guests].map((guest) => guest.kill()));
-    for (const domid of this.#domids) await destroyDomain(this.directory, domid);
-    await this.backend.stop();
-    this.#xenstore?.close();
-    this.#removeDirectory();
-    process.off('exit', this.#removeDirectory);
-  }
-}
-
-/** The words of a process's command line; none when it has just ended. */
-function commandLine(pid: string): readonly string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  } catch {
-    return [];
-  }
-}
-
-/** Rejects, saying what was waited for, when that takes too long. */
-export async function within<T>(wanted: Promise<T>, what: () => string): Promise<T> {
-  let alarm: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    alarm = setTimeout(() => reject(new Error(`waited in vain for ${what()}`)), patience);
-  });
-  try {
-    return await Promise.race([wanted, late]);
-  } finally {
-    clearTimeout(alarm);
+  protected override end(): Promise<void> {
+    return this.backend.stop();
   }
 }

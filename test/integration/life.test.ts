@@ -4,8 +4,8 @@ import { type GuestEvent, type GuestProcess, setDomainState } from 'pciback/xpci
 import { filter, firstValueFrom, skip } from 'rxjs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Header } from '../../src/config-space/bits.ts';
+import { Host } from './host.ts';
 import {
-  Host,
   type Variant,
   ac97,
   captures,
@@ -18,7 +18,7 @@ import {
   rtl8139,
   within,
   xhci,
-} from './host.ts';
+} from './surroundings.ts';
 
 let host: Host;
 beforeAll(async () => {

@@ -5,8 +5,9 @@ import { Header } from '../../src/config-space/bits.ts';
 import { ModelFault } from '../../src/host/index.ts';
 import { Command } from '../../src/ring/layout.ts';
 import { XenbusState } from '../../src/xenbus/index.ts';
-import { Host, e1000e, igb, nvme, rtl8139, xhci } from './host.ts';
+import { Host } from './host.ts';
 import { Script, listing } from './script.ts';
+import { e1000e, igb, nvme, rtl8139, xhci } from './surroundings.ts';
 
 const { InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } = XenbusState;
 

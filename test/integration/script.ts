@@ -4,7 +4,7 @@ import { again } from 'pciback/xenstore';
 import { FrontRing } from '../../src/host/index.ts';
 import { Command, OpWord, opSize } from '../../src/ring/layout.ts';
 import { XenbusState, backendPath, domainPath, errorPath, frontendPath } from '../../src/xenbus/index.ts';
-import { type Host, within } from './host.ts';
+import { type Surroundings, within } from './surroundings.ts';
 import { WriteLog } from './write-log.ts';
 
 const { Initialising, Initialised, Connected, Reconfiguring, Reconfigured } = XenbusState;
@@ -30,11 +30,11 @@ export class Script implements AsyncDisposable {
   readonly domid: number;
   /** What is written into the back-end's directory, by whomever. */
   readonly log: WriteLog;
-  readonly #host: Host;
+  readonly #host: Surroundings;
   #ring: FrontRing | undefined;
 
   /** A domain that nobody has written anything for. */
-  static async begin(host: Host, domid: number): Promise<Script> {
+  static async begin(host: Surroundings, domid: number): Promise<Script> {
     await host.makeDomain(domid);
     await host.xenstore.wait(
       async (reader) => {
@@ -46,7 +46,7 @@ export class Script implements AsyncDisposable {
     return new Script(host, domid, await WriteLog.of(host.directory, backendPath(domid)));
   }
 
-  private constructor(host: Host, domid: number, log: WriteLog) {
+  private constructor(host: Surroundings, domid: number, log: WriteLog) {
     this.#host = host;
     this.domid = domid;
     this.log = log;

@@ -1,8 +1,9 @@
 /** Handshakes in every order, and with everything that can go wrong, between the real back-end and two scripted ends. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { XenbusState } from '../../src/xenbus/index.ts';
-import { Host, ac97, at, e1000e, igb, nvme, rtl8139, xhci } from './host.ts';
+import { Host } from './host.ts';
 import { Script, listing } from './script.ts';
+import { ac97, at, e1000e, igb, nvme, rtl8139, xhci } from './surroundings.ts';
 
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
   XenbusState;
