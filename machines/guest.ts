@@ -103,7 +103,10 @@ const guest = setup({
   guards: {
     /** The toolstack has removed our directory, or the guest and its directory are no more. */
     gone: ({ context: { view, frontendSeen, domainSeen } }) =>
-      !view.present || (frontendSeen && view.frontendState === Unknown) || (domainSeen && !view.introduced),
+      !view.present ||
+      view.ended ||
+      (frontendSeen && view.frontendState === Unknown) ||
+      (domainSeen && !view.introduced),
     /** Only a toolstack writes Initialising there: it has removed our directory and made a new one for another device. */
     replaced: ({ context: { view } }) => view.state === Initialising,
     /** The toolstack wrote Closing into our directory (xend, and libxl's generic teardown). */

@@ -10,13 +10,13 @@ import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { GuestTask } from '../workers/messages.ts';
-import { type Sbdf, formatSbdf } from './address.ts';
+import type { Sbdf } from './address.ts';
 import { discardPorts, prepareLoopback, takeLock } from './backend/directories.ts';
 import { makeDirectory } from './backend/make-directory.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
-import { GuestSession, type SessionHost } from './backend/guest-session.ts';
-import { readGuestView } from './backend/guest-view.ts';
+import { Guests } from './backend/guests.ts';
 import { functionsToHide } from './backend/hide-list.ts';
+import { HostFunctions } from './backend/host-functions.ts';
 import { daemonMethods, daemonStreams } from './backend/methods.ts';
 import { type RunningMetrics, startMetrics } from './backend/metrics.ts';
 import type { PciBackendOptions } from './backend/options.ts';
@@ -26,11 +26,10 @@ import type { FileStore } from './backend/store.ts';
 import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
-import { FunctionRecord, type Quirk, formatQuirk, seize } from './config-space/index.ts';
+import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
 import {
   type FileLock,
-  type FunctionFacts,
   type Inventory,
   type Platform,
   type ResetMethod,
@@ -39,7 +38,7 @@ import {
 } from './host/index.ts';
 import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './monitor/index.ts';
 import { BridgeMap } from './topology/index.ts';
-import { XenbusState, backendRoot, domidOfBackendPath, lastDomid, parseDecimal } from './xenbus/index.ts';
+import { backendRoot, domidOfBackendPath } from './xenbus/index.ts';
 import { XenstoreClient, reconcile } from './xenstore/index.ts';
 
 /** Milliseconds that an orderly end waits for a xenstored that has gone. */
@@ -52,6 +51,8 @@ interface Running {
   pool?: Piscina<GuestTask, void>;
   xenstore?: XenstoreClient;
   registry?: Registry;
+  host?: HostFunctions;
+  guests?: Guests;
   ports?: FileStore<number>;
   control?: ControlServer;
   metrics?: RunningMetrics;
@@ -62,10 +63,8 @@ export class PciBackend {
   readonly #directory: string;
   readonly #events = new Subject<BackendEvent>();
   readonly #actor: Actor<typeof supervisorMachine>;
-  readonly #sessions = new Map<number, GuestSession>();
   readonly #subscriptions: Subscription[] = [];
   readonly #running: Running = {};
-  #inventory: Inventory = { functions: [], warnings: [] };
   /** A back-end is started once: what it is made of is gone after its end. */
   #isStarted = false;
   #startedXenstored = false;
@@ -75,7 +74,7 @@ export class PciBackend {
   /** Nothing happens before `start`, so that no event is missed. */
   constructor(options: PciBackendOptions) {
     this.#options = options;
-    this.#directory = options.platform.kind === 'loopback' ? options.platform.directory : '/run/pciback';
+    this.#directory = options.platform.directory;
     const step = (run: () => Promise<void>) =>
       fromPromise<void>(async () => {
         // A step that a stop or a failure cut short runs to its end before what it did is undone. And what a state is
@@ -148,28 +147,21 @@ export class PciBackend {
     await waitFor(this.#actor, (snapshot) => snapshot.status === 'done', { timeout: Infinity });
   }
 
-  /** Takes a function from its host driver, so that guests can have it. One that is hidden already stays as it is. */
-  async hide(sbdf: Sbdf): Promise<void> {
-    const { registry, platform } = this.#parts();
-    if (registry.get(sbdf)) return;
-    const facts = this.#factsOf(sbdf);
-    platform.takeFromHost(facts);
-    const hardware = platform.openFunction(sbdf);
-    try {
-      registry.add(facts, seize(hardware, facts));
-    } finally {
-      hardware.close();
-    }
-    this.#emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
+  /**
+   * Takes a function from its host driver, so that guests can have it. One that is hidden already stays as it is. Rejects with
+   * NO-SUCH-FUNCTION, NO-IOMMU, HEADER-TYPE, FUNCTION-IN-USE, HOST-USES-IT unless it is `force`d, or RESET-FAILED: it is hidden and
+   * quarantined then.
+   */
+  async hide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    await this.#parts().host.hide(sbdf, force);
   }
 
-  /** Gives a hidden function back to the host. Rejects with NOT-HIDDEN or FUNCTION-IN-USE. */
-  async unhide(sbdf: Sbdf): Promise<void> {
-    const { registry, platform } = this.#parts();
-    const entry = registry.get(sbdf);
-    registry.remove(sbdf);
-    if (entry) platform.returnToHost(entry.facts);
-    this.#emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
+  /**
+   * Gives a hidden function back to the host. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, QUARANTINED unless it is `force`d, or
+   * NOT-RETURNED when its driver does not take it.
+   */
+  async unhide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    await this.#parts().host.unhide(sbdf, force);
   }
 
   /**
@@ -183,16 +175,16 @@ export class PciBackend {
 
   /** In which ways a function of this host can be reset, and why it cannot in others. Throws NO-SUCH-FUNCTION. */
   resetMethods(sbdf: Sbdf): readonly ResetMethod[] {
-    const { platform, registry } = this.#parts();
+    const { platform, registry, host } = this.#parts();
     const isHidden = registry.get(sbdf) !== undefined;
-    return resetMethodsOf(platform, this.#factsOf(sbdf), this.#inventory.functions, isHidden);
+    return resetMethodsOf(platform, host.factsOf(sbdf), host.inventory.functions, isHidden);
   }
 
   /** What a guest may do with a function, register by register. Throws NO-SUCH-FUNCTION or HEADER-TYPE. */
   explain(sbdf: Sbdf): Explanation {
-    const { registry, platform } = this.#parts();
+    const { registry, platform, host } = this.#parts();
     const entry = registry.get(sbdf);
-    if (!entry) return explainFacts(this.#factsOf(sbdf));
+    if (!entry) return explainFacts(host.factsOf(sbdf));
     const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
     return explainEntry(entry, registry.ownerOf(sbdf) ?? null, record);
   }
@@ -202,11 +194,11 @@ export class PciBackend {
    * the function back. Rejects with NOT-HIDDEN, or BAD-SPEC when the range cannot be had.
    */
   async addQuirk(quirk: Quirk): Promise<void> {
-    const { registry } = this.#parts();
+    const { registry, guests } = this.#parts();
     const { sbdf } = quirk;
     const mode = registry.addQuirk(quirk);
     const owner = registry.ownerOf(sbdf);
-    if (owner !== undefined) await this.#sessions.get(owner)?.trust(sbdf, mode);
+    if (owner !== undefined) await guests.sessionOf(owner)?.trust(sbdf, mode);
     this.#emit(makeEvent('function.quirk', { sbdf, cause: formatQuirk(quirk) }));
   }
 
@@ -215,7 +207,7 @@ export class PciBackend {
    * what this is for: to see it happen. All guests on that thread change workers.
    */
   async killWorker(domid: number): Promise<void> {
-    await this.#sessions.get(domid)?.killWorker();
+    await this.#running.guests?.sessionOf(domid)?.killWorker();
   }
 
   /**
@@ -233,19 +225,19 @@ export class PciBackend {
 
   /** The functions of this host, whether hidden or not. */
   get inventory(): Inventory {
-    return this.#inventory;
+    return this.#running.host?.inventory ?? { functions: [], warnings: [] };
   }
 
   status(): BackendStatus {
-    const { registry, platform } = this.#running;
+    const { registry, platform, guests } = this.#running;
     return {
       pid: process.pid,
       directory: this.#directory,
       topology: this.#options.topology ?? 'vpci',
       state: this.#actor.getSnapshot().value,
       guests:
-        registry && platform
-          ? [...this.#sessions.values()].map((session) => guestStatus(session, registry, platform))
+        registry && platform && guests
+          ? guests.sessions().map((session) => guestStatus(session, registry, platform))
           : [],
       functions: registry ? registry.entries().map((entry) => functionStatus(entry, registry)) : [],
     };
@@ -261,8 +253,8 @@ export class PciBackend {
     running.platform = openPlatform(where);
     // Threads take a while to start; guests of a predecessor are waiting.
     running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
-    this.#inventory = functions ? { functions, warnings: [] } : hostInventory({ sysfs });
-    for (const warning of this.#inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
+    const inventory = functions ? { functions, warnings: [] } : hostInventory({ sysfs });
+    for (const warning of inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
     running.registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
       this.#emit(
         makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` }),
@@ -276,12 +268,30 @@ export class PciBackend {
     running.xenstore = await XenstoreClient.connect(
       where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
     );
+    const { platform, registry, xenstore } = running;
+    const emit = (event: BackendEvent): void => this.#emit(event);
+    const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
+    running.host = host;
+    running.guests = new Guests(
+      {
+        xenstore,
+        registry,
+        host,
+        platform,
+        pool: running.pool,
+        ports: running.ports,
+        where,
+        topology: this.#options.topology ?? 'vpci',
+        bridges: () => new BridgeMap(host.inventory.functions),
+        emit,
+      },
+      () => this.#actor.getSnapshot().matches('ready'),
+    );
     const { controlSocket, metrics } = this.#options;
     if (controlSocket !== undefined) {
       running.control = await ControlServer.listen(controlSocket, daemonMethods(this), daemonStreams(this));
     }
     if (metrics !== undefined) {
-      const { platform, registry, xenstore } = running;
       const parts = { platform, registry, xenstore, state: () => this.#actor.getSnapshot().value };
       running.metrics = await startMetrics(metrics, parts, this.#events);
       this.#emit(makeEvent('metrics.started', { to: running.metrics.url }));
@@ -290,7 +300,7 @@ export class PciBackend {
 
   /** Takes over whatever is running, and from then on follows what comes and goes. */
   async #adopt(): Promise<void> {
-    const { xenstore, registry } = this.#parts();
+    const { xenstore, registry, guests } = this.#parts();
     this.#subscriptions.push(
       xenstore.state$.subscribe((state) => {
         if (state === 'reconnecting') this.#actor.send({ type: 'xenstoreLost' });
@@ -300,7 +310,7 @@ export class PciBackend {
     // Functions of guests whose directories are gone: their sessions begin with giving them back.
     for (const { facts } of registry.entries()) {
       const owner = registry.ownerOf(facts.sbdf);
-      if (owner !== undefined) await this.#attend(owner);
+      if (owner !== undefined) await guests.attend(owner);
     }
     await new Promise<void>((resolve, reject) => {
       const rung = new Set<number>();
@@ -318,73 +328,18 @@ export class PciBackend {
             const named = all ? undefined : [...rung];
             rung.clear();
             all = false;
-            await this.#follow(named);
+            await guests.follow(named);
             resolve();
           },
           (error) => this.#emit(makeEvent('warning', failureDetails(error))),
         ).subscribe({ error: reject }),
       );
     });
-    const adopting = [...this.#sessions.values()].map((session) => session.settled());
-    await Promise.all(adopting);
-  }
-
-  /** Looks after the guests that a watch named, or after all that there are. */
-  async #follow(named: readonly number[] | undefined): Promise<void> {
-    const { xenstore } = this.#parts();
-    if (named) {
-      for (const domid of named) await this.#attend(domid);
-      return;
-    }
-    const listed = (await xenstore.directory(backendRoot)) ?? [];
-    const domids = listed.map((name) => parseDecimal(name, lastDomid)).filter((domid) => domid !== undefined);
-    for (const domid of new Set([...domids, ...this.#sessions.keys()])) await this.#attend(domid);
-  }
-
-  async #attend(domid: number): Promise<void> {
-    const known = this.#sessions.get(domid);
-    if (known) {
-      known.ring();
-      return;
-    }
-    const { xenstore, registry, platform } = this.#parts();
-    const view = await readGuestView(xenstore, domid);
-    if (this.#sessions.has(domid)) return; // somebody else was told of it meanwhile, and has looked since
-    // A directory that was closed and whose functions were given back stays until its toolstack removes it.
-    const over = !view.present || view.state === XenbusState.Closed;
-    if (over && registry.ownedBy(domid).length === 0) return;
-    const session = new GuestSession(this.#sessionHost(), domid, view);
-    this.#sessions.set(domid, session);
-    void session.released.then(() => {
-      if (this.#sessions.get(domid) === session) this.#sessions.delete(domid);
-      platform.releaseDomain(domid);
-      // The directory may have been made anew while the old one was being cleared.
-      if (this.#actor.getSnapshot().matches('ready')) this.#attendAgain(domid);
-    });
-  }
-
-  #attendAgain(domid: number): void {
-    this.#attend(domid).catch((error: unknown) => {
-      this.#emit(makeEvent('warning', { domid, ...failureDetails(error) }));
-    });
-  }
-
-  #sessionHost(): SessionHost {
-    const { xenstore, registry, pool, ports } = this.#parts();
-    return {
-      ports,
-      xenstore,
-      registry,
-      pool,
-      platform: this.#options.platform,
-      topology: this.#options.topology ?? 'vpci',
-      bridges: () => new BridgeMap(this.#inventory.functions),
-      emit: (event) => this.#emit(event),
-    };
+    await Promise.all(guests.sessions().map((session) => session.settled()));
   }
 
   async #hideListed(): Promise<void> {
-    const present = this.#inventory.functions.map(({ sbdf }) => sbdf);
+    const present = this.inventory.functions.map(({ sbdf }) => sbdf);
     const { functions, warnings } = functionsToHide(this.#options.hide ?? '', present);
     for (const warning of warnings) this.#emit(warning);
     for (const sbdf of functions) {
@@ -398,13 +353,13 @@ export class PciBackend {
 
   async #drain(): Promise<void> {
     this.#unfollow();
-    const { xenstore, lock } = this.#running;
+    const { xenstore, lock, guests } = this.#running;
     // With nobody to tell it to, guests are not told any more; their functions are given back all the same.
     const unheard = xenstore?.state$
       .pipe(switchMap((state) => (state === 'reconnecting' ? timer(xenstorePatience) : NEVER)))
       .subscribe(() => xenstore.close());
     try {
-      await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
+      await Promise.all((guests?.sessions() ?? []).map((session) => session.stop()));
     } finally {
       unheard?.unsubscribe();
       await this.#letGo();
@@ -417,7 +372,7 @@ export class PciBackend {
 
   async #abandon(): Promise<void> {
     this.#unfollow();
-    for (const session of this.#sessions.values()) session.abandon();
+    for (const session of this.#running.guests?.sessions() ?? []) session.abandon();
     await this.#letGo();
     if (this.#startedXenstored && this.#options.platform.kind === 'loopback') {
       await endXenstored(this.#options.platform.directory);
@@ -438,22 +393,12 @@ export class PciBackend {
     platform?.close();
   }
 
-  #parts(): Required<Omit<Running, 'control' | 'metrics'>> {
-    const { lock, platform, pool, xenstore, registry, ports } = this.#running;
-    if (lock && platform && pool && xenstore && registry && ports) {
-      return { lock, platform, pool, xenstore, registry, ports };
+  #parts(): Required<Pick<Running, 'platform' | 'xenstore' | 'registry' | 'host' | 'guests'>> {
+    const { platform, xenstore, registry, host, guests } = this.#running;
+    if (platform && xenstore && registry && host && guests) {
+      return { platform, xenstore, registry, host, guests };
     }
     throw new PcibackError('NO-DAEMON', 'the back-end is not running', 'start it first');
-  }
-
-  #factsOf(sbdf: Sbdf): FunctionFacts {
-    const facts = this.#inventory.functions.find((each) => each.sbdf === sbdf);
-    if (facts) return facts;
-    throw new PcibackError(
-      'NO-SUCH-FUNCTION',
-      `this host has no PCI function ${formatSbdf(sbdf)}`,
-      'see which ones it has: pciback list',
-    );
   }
 
   #emit(event: BackendEvent): void {

@@ -63,12 +63,14 @@ export class AssignedFunction implements ExportedFunction {
     this.pirqs = {
       mapMsi: (entry, tableBase) => platform.mapMsi(domid, sbdf, entry, tableBase),
       unmap: (pirq) => platform.unmapPirq(domid, pirq),
-      intx: () => platform.intxPirq(sbdf),
+      // A PV guest binds a line by the number that the host has for it (Linux drivers/pci/xen-pcifront.c, pcifront_scan_bus).
+      intx: () => assignment.seized.irq,
     };
     const machine = functionMachine.provide({
       actors: {
         bind: fromPromise<void, FunctionContext>(async () => {
           this.#open('fresh');
+          platform.assign(domid, { sbdf, ...assignment.seized });
         }),
         reset: fromPromise<ResetOutcome, ResetInput>(({ input: { byGuest } }) => this.#reset(byGuest)),
       },
@@ -203,7 +205,8 @@ export class AssignedFunction implements ExportedFunction {
   /** Out of D3hot the function is as after power-up; what the guest may not write is brought back for it. */
   #restoreContext(): void {
     setTimeout(() => {
-      if (this.#opened && !this.#opened.filter.record.resetting) restoreForGuest(this.#opened.filter);
+      const opened = this.#opened;
+      if (opened && !opened.filter.record.resetting) restoreForGuest(opened.hardware, opened.filter);
     }, d3hotRecovery);
   }
 
@@ -219,9 +222,20 @@ export class AssignedFunction implements ExportedFunction {
       await before;
       if (byGuest) return resetForGuest(hardware, filter, () => this.#state === 'connected.flr');
       revoke(this);
-      return resetToHidden(hardware, this.#assignment.seized);
+      return this.#takeBack(hardware);
     })();
     this.#resets = outcome.catch(() => undefined);
     return outcome;
+  }
+
+  /** A function that cannot be taken back as a whole reaches nothing of the guest all the same. */
+  async #takeBack(hardware: HostFunction): Promise<ResetOutcome> {
+    const { seized } = this.#assignment;
+    try {
+      this.#platform.revoke(this.#domid, { sbdf: this.sbdf, ...seized });
+      return await resetToHidden(hardware, seized);
+    } finally {
+      this.#platform.deassign(this.#domid, this.sbdf);
+    }
   }
 }

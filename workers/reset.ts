@@ -41,6 +41,7 @@ export async function resetForGuest(
 ): Promise<ResetOutcome> {
   const outcome = await reset(hardware, filter.table.seized);
   if (wants()) {
+    restoreVectors(hardware, filter);
     reapply(filter);
     filter.resetFinished();
   }
@@ -48,9 +49,14 @@ export async function resetForGuest(
 }
 
 /** Brings back what a function forgot on its way out of D3hot. */
-export function restoreForGuest(filter: ConfigFilter): void {
-  restoreConfig(filter.hardware, filter.table.seized.config);
+export function restoreForGuest(hardware: HostFunction, filter: ConfigFilter): void {
+  restoreConfig(hardware, filter.table.seized.config);
+  restoreVectors(hardware, filter);
   reapply(filter);
+}
+
+function restoreVectors(hardware: HostFunction, { record }: ConfigFilter): void {
+  if (record.vectors > 0) hardware.restoreVectors();
 }
 
 async function reset(hardware: HostFunction, { config, virtualFunction }: Seized): Promise<ResetOutcome> {

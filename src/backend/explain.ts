@@ -44,15 +44,16 @@ export interface Explanation {
 
 /** Explains a hidden function. */
 export function explainEntry(
-  { facts, seized, snapshot, mode }: Entry,
+  entry: Entry,
   owner: number | null,
   record: FunctionRecord | undefined,
 ): Explanation {
+  const { facts, seized, mode } = entry;
   const table = compileFilter(seized, mode);
   const registers = describe(table, record);
   return {
     ...identify(facts),
-    state: stateOf({ facts, seized, snapshot, mode }),
+    state: stateOf(entry),
     owner,
     permissive: mode.permissive,
     quirks: mode.quirks.map(formatQuirk),

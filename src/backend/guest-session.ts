@@ -10,7 +10,7 @@ import type { GuestTask } from '../../workers/messages.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import type { FilterMode } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
-import type { PlatformOptions } from '../host/platform.ts';
+import type { Platform, PlatformOptions } from '../host/platform.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
 import type { BridgeMap, TopologyKind } from '../topology/index.ts';
 import {
@@ -31,6 +31,7 @@ import { errnoOf } from './errno.ts';
 import { positionAt, readGuestView } from './guest-view.ts';
 import { GuestFunctions } from './guest-functions.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
+import type { HostFunctions } from './host-functions.ts';
 import type { Registry } from './registry.ts';
 import type { FileStore } from './store.ts';
 import { eventsOf } from './worker-events.ts';
@@ -41,7 +42,11 @@ export interface SessionHost {
   readonly xenstore: XenstoreClient;
   readonly registry: Registry;
   readonly pool: Piscina<GuestTask, void>;
-  readonly platform: PlatformOptions;
+  readonly platform: Platform;
+  /** How workers open the platform. */
+  readonly where: PlatformOptions;
+  /** Takes a function that a toolstack has listed from where that toolstack keeps it. */
+  readonly host: Pick<HostFunctions, 'hideListed'>;
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
   /** Local ends of event channels, by domain: what a successor has to discard when this process is killed. */
@@ -70,6 +75,7 @@ export class GuestSession {
   readonly #stops = new Subject<'stopping'>();
   #worker: GuestWorker | undefined;
   #shortLives = 0;
+  #isHandedOver = false;
 
   constructor(host: SessionHost, domid: number, first: GuestView) {
     this.#host = host;
@@ -104,6 +110,14 @@ export class GuestSession {
     this.#subscription.unsubscribe();
     this.#actor.stop();
     this.#worker = undefined;
+  }
+
+  /** Lets go of the guest for another session of this daemon, which finds it as one after a crash would. */
+  async handOver(): Promise<void> {
+    this.#isHandedOver = true;
+    this.#subscription.unsubscribe();
+    this.#actor.stop();
+    await this.released;
   }
 
   /** Trusts the guest further with a function that it has, from its next request on. */
@@ -210,7 +224,7 @@ export class GuestSession {
   }
 
   async #readView(): Promise<GuestView> {
-    return readGuestView(this.#host.xenstore, this.domid);
+    return readGuestView(this.#host.xenstore, this.#host.platform, this.domid);
   }
 
   async #settled(): Promise<Settled> {
@@ -284,6 +298,7 @@ export class GuestSession {
         'see what the toolstack wrote there',
       );
     }
+    await this.#host.host.hideListed(sbdf, this.domid);
     const guestAddress = await this.#functions.take(sbdf, device.requestedDevfn, device.permissive);
     await this.#writer.exported(index, sbdf, guestAddress);
   }
@@ -394,11 +409,16 @@ export class GuestSession {
       [InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
       Closed,
     );
-    if (!(await this.#host.xenstore.isIntroduced(this.domid))) await this.#sweep(owned);
+    const isIntroduced = await this.#host.xenstore.isIntroduced(this.domid);
+    if (isIntroduced && this.#host.platform.domainState(this.domid) === 'running') return;
+    await this.#sweep(owned, !isIntroduced);
   }
 
-  /** libxl never removes the back-end directory of a guest that died: what nobody will ever close is removed here. */
-  async #sweep(functions: readonly Sbdf[]): Promise<void> {
+  /**
+   * libxl never removes the back-end directory of a guest that died, and waits ten seconds for each function of one that was shut
+   * down to be given back by the guest: what nobody will ever close is removed here.
+   */
+  async #sweep(functions: readonly Sbdf[], isGone: boolean): Promise<void> {
     const { domid } = this;
     await this.#host.xenstore.transaction(async (tx) => {
       const { devices = [] } = await readBackendView((path) => tx.read(path), domid);
@@ -408,14 +428,16 @@ export class GuestSession {
         if ((await tx.read(claim)) === String(domid)) await tx.rm(claim);
       }
       // On the loopback platform nobody else looks after what is left of a domain.
-      if (this.#host.platform.kind === 'loopback') await tx.rm(domainPath(domid));
+      if (isGone && this.#host.platform.kind === 'loopback') await tx.rm(domainPath(domid));
     });
   }
 
   #theWorker(): GuestWorker {
     if (this.#worker) return this.#worker;
-    const { pool, platform } = this.#host;
-    const worker = new GuestWorker(pool, this.domid, platform, (report) => this.#hear(report));
+    if (this.#isHandedOver)
+      throw new PcibackError('WORKER-DIED', 'another session serves the guest', 'nothing');
+    const { pool, where } = this.#host;
+    const worker = new GuestWorker(pool, this.domid, where, (report) => this.#hear(report));
     this.#worker = worker;
     const begin = performance.now();
     void worker.over.then((how) => {

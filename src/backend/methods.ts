@@ -15,13 +15,17 @@ import type { ResetOutcome } from '../../machines/function.ts';
 import type { Explanation } from './explain.ts';
 import type { BackendStatus } from './status.ts';
 
+interface Force {
+  readonly force: boolean;
+}
+
 /** The part of the back-end that is offered. */
 export interface Operations {
   readonly events$: Observable<BackendEvent>;
   readonly inventory: Inventory;
   status(): BackendStatus;
-  hide(sbdf: Sbdf): Promise<void>;
-  unhide(sbdf: Sbdf): Promise<void>;
+  hide(sbdf: Sbdf, options: Force): Promise<void>;
+  unhide(sbdf: Sbdf, options: Force): Promise<void>;
   reset(sbdf: Sbdf): Promise<ResetOutcome>;
   resetMethods(sbdf: Sbdf): readonly ResetMethod[];
   explain(sbdf: Sbdf): Explanation;
@@ -31,8 +35,8 @@ export interface Operations {
 export const daemonMethods = (backend: Operations): ControlMethods => ({
   status: () => backend.status(),
   inventory: () => reportInventory(backend.inventory),
-  hide: async ({ function: sbdf }) => backend.hide(addressOf(sbdf)),
-  unhide: async ({ function: sbdf }) => backend.unhide(addressOf(sbdf)),
+  hide: async ({ function: sbdf, force }) => backend.hide(addressOf(sbdf), { force: force === true }),
+  unhide: async ({ function: sbdf, force }) => backend.unhide(addressOf(sbdf), { force: force === true }),
   reset: async ({ function: sbdf }) => backend.reset(addressOf(sbdf)),
   resetMethods: ({ function: sbdf }) => backend.resetMethods(addressOf(sbdf)),
   explain: ({ function: sbdf }) => backend.explain(addressOf(sbdf)),

@@ -13,7 +13,7 @@ import {
 } from '../../machines/function.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import type { FunctionFacts } from '../host/platform.ts';
+import type { Taken } from '../host/platform.ts';
 import {
   type FilterMode,
   type Quirk,
@@ -27,8 +27,7 @@ import { FileStore } from './store.ts';
 /** Stands for the host itself, while it works on a function. */
 const hostOwner = 0;
 
-export interface Entry {
-  readonly facts: FunctionFacts;
+export interface Entry extends Taken {
   readonly seized: Seized;
   readonly snapshot: Snapshot<unknown>;
   /** How far its guest is trusted, or the next one will be: until the function is given back. */
@@ -90,15 +89,29 @@ export class Registry {
     return [...this.#owners].filter(([, owner]) => owner === domid).map(([sbdf]) => sbdf);
   }
 
-  add(facts: FunctionFacts, seized: Seized): void {
-    this.#put({ facts, seized, snapshot: hiddenSnapshot(facts.sbdf), mode: defaultMode });
+  add(taken: Taken, seized: Seized): void {
+    this.#put({ ...taken, seized, snapshot: hiddenSnapshot(taken.facts.sbdf), mode: defaultMode });
   }
 
-  /** Forgets a function that goes back to the host. Throws NOT-HIDDEN or FUNCTION-IN-USE. */
-  remove(sbdf: Sbdf): void {
-    this.#expect(sbdf);
-    const owner = this.#owners.get(sbdf);
-    if (owner !== undefined) throw inUse(sbdf, owner);
+  /**
+   * Forgets a function once `giveBack` has given it to the host; no guest gets it meanwhile. Rejects with NOT-HIDDEN, FUNCTION-IN-USE,
+   * or QUARANTINED unless `force`d. When `giveBack` fails it stays, but for NOT-RETURNED: nobody has it then.
+   */
+  async giveUp(sbdf: Sbdf, force: boolean, giveBack: (entry: Entry) => Promise<void>): Promise<void> {
+    await this.whileUnowned(sbdf, async (entry) => {
+      if (!force && stateOf(entry) === 'quarantined') throw quarantined(entry);
+      try {
+        await giveBack(entry);
+      } catch (error) {
+        if (!(error instanceof PcibackError) || error.reason !== 'NOT-RETURNED') throw error;
+        this.#forget(sbdf);
+        throw error;
+      }
+      this.#forget(sbdf);
+    });
+  }
+
+  #forget(sbdf: Sbdf): void {
     this.#entries.delete(sbdf);
     this.#store.delete(formatSbdf(sbdf));
   }
@@ -112,13 +125,7 @@ export class Registry {
     const owner = this.#owners.get(sbdf);
     if (owner === domid) return entry;
     if (owner !== undefined) throw inUse(sbdf, owner);
-    if (stateOf(entry) !== 'hidden') {
-      throw new PcibackError(
-        'QUARANTINED',
-        `${formatSbdf(sbdf)} is quarantined: ${contextOf(entry).failure?.message ?? 'its reset failed'}`,
-        `reset it first: pciback reset ${formatSbdf(sbdf)}`,
-      );
-    }
+    if (stateOf(entry) !== 'hidden') throw quarantined(entry);
     this.#owners.set(sbdf, domid);
     return entry;
   }
@@ -225,6 +232,16 @@ export class Registry {
     this.#entries.set(entry.facts.sbdf, entry);
     this.#store.put(formatSbdf(entry.facts.sbdf), entry);
   }
+}
+
+function quarantined(entry: Entry): PcibackError {
+  const name = formatSbdf(entry.facts.sbdf);
+  const why = contextOf(entry).failure?.message ?? 'its reset failed';
+  return new PcibackError(
+    'QUARANTINED',
+    `${name} is quarantined: ${why}`,
+    `reset it first: pciback reset ${name}`,
+  );
 }
 
 function inUse(sbdf: Sbdf, owner: number): PcibackError {

@@ -1,19 +1,17 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatSbdf, type Sbdf } from '../address.ts';
+import type { Sbdf } from '../address.ts';
 import { CapabilityId, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { dwordAt, wordAt } from '../config-space/image.ts';
-import { PcibackError } from '../errors.ts';
-import { mapFile } from './files.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { type Delay, type ModelFunction, openModel } from './model.ts';
 import { ensureModel, mapModel } from './model-file.ts';
-import type { FunctionFacts, Platform, Ring } from './platform.ts';
+import type { DomainState, FunctionFacts, Platform, Ring, Taken } from './platform.ts';
+import { mapRecordFile } from './record-file.ts';
+import { readText } from './sysfs-file.ts';
 
 const ENODEV = 19;
 const EINVAL = 22;
-const recordBytes = 8192;
 
 /** "A hypervisor in a directory": guests are processes, functions are models, and nothing of the machine is touched. */
 export class LoopbackPlatform implements Platform {
@@ -31,14 +29,49 @@ export class LoopbackPlatform implements Platform {
     this.#delay = delay;
   }
 
+  /** Models are made of what the host had at the start. */
+  inventory(): null {
+    return null;
+  }
+
   /** Makes the model; the function itself is never touched. Throws BAD-DIRECTORY or BAD-FILE. */
-  takeFromHost(facts: FunctionFacts): void {
+  async takeFromHost(facts: FunctionFacts): Promise<Taken> {
     ensureModel(this.#directory, facts);
+    return { facts, powerControl: null, wasDriven: false };
   }
 
   /** The model stays: hardware does not go away when a driver takes it back. */
-  returnToHost(): void {
+  async returnToHost(): Promise<void> {
     // Nobody drives a model.
+  }
+
+  assign(): void {
+    // A model has no memory to give, and reaches for none.
+  }
+
+  revoke(): void {
+    // Nothing was given.
+  }
+
+  deassign(): void {
+    // It never was.
+  }
+
+  /** What `dom/<domid>` says. */
+  domainState(domid: number): DomainState {
+    const text = readText(join(this.#directory, 'dom', String(domid)));
+    if (text === undefined) return 'absent';
+    if (text.startsWith('shutdown')) return 'shutdown';
+    return text.startsWith('dying') ? 'dying' : 'running';
+  }
+
+  /** There is no kernel in a directory. */
+  kernelServes(): boolean {
+    return false;
+  }
+
+  async takeFromKernel(): Promise<void> {
+    // It has nothing.
   }
 
   openFunction(sbdf: Sbdf): ModelFunction {
@@ -89,20 +122,8 @@ export class LoopbackPlatform implements Platform {
     this.hypervisor.releasePirqs(domid);
   }
 
-  /** The guest knows the interrupt by the number that the host has for it, as a PV guest does. */
-  intxPirq(sbdf: Sbdf): number {
-    return this.#factsOf(sbdf).irq;
-  }
-
   mapRecord(sbdf: Sbdf): ArrayBuffer {
-    const records = join(this.#directory, 'state', 'record');
-    try {
-      mkdirSync(records, { recursive: true });
-      return mapFile(join(records, formatSbdf(sbdf)), recordBytes, { create: true });
-    } catch (cause) {
-      const remedy = 'name a directory that can be written, with room left, with --loopback';
-      throw new PcibackError('BAD-DIRECTORY', `no record can be kept in ${records}`, remedy, { cause });
-    }
+    return mapRecordFile(this.#directory, sbdf);
   }
 
   /** What was opened through the platform stays open. */

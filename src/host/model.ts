@@ -96,6 +96,11 @@ export class ModelFunction implements HostFunction {
       this.#registers.setUint8(offset, byte);
   }
 
+  /** A model keeps no vectors: whoever raises them knows where they go. */
+  restoreVectors(): void {
+    // Nothing was lost.
+  }
+
   /** A set of `ModelFault`, shared by all who have the model open. */
   get faults(): number {
     return this.#condition[Condition.faults] ?? ModelFault.none;

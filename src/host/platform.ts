@@ -4,6 +4,7 @@
  */
 import type { Sbdf } from '../address.ts';
 import type { ConfigAccess, Resource } from '../config-space/access.ts';
+import type { Inventory } from './sysfs.ts';
 
 /** What is known of a PCI function before anybody touches it. Plain data: it crosses threads and is stored. */
 export interface FunctionFacts {
@@ -35,6 +36,11 @@ export interface HostFunction extends ConfigAccess {
   readonly facts: FunctionFacts;
   /** Resets by the given method. Configuration space is afterwards as after power-up; the caller restores it. */
   reset(method: string): Promise<void>;
+  /**
+   * Puts the addresses and data of message-signalled vectors back that a reset has wiped out, before the function is allowed to
+   * signal again. Where a hypervisor keeps them, only it can.
+   */
+  restoreVectors(): void;
   close(): void;
 }
 
@@ -67,13 +73,53 @@ export interface Ring {
   close(): void;
 }
 
+/** What a domain is doing. One that was shut down answers nothing any more, but still has its memory. */
+export type DomainState = 'absent' | 'running' | 'shutdown' | 'dying';
+
+/** What has to be remembered of a function to give it back as it was. Plain data: it is stored. */
+export interface Taken {
+  /** As the function is now that no driver of the host has it; `driver` still names the one that had it. */
+  readonly facts: FunctionFacts;
+  /** What `power/control` said; null when there is nothing to put back. */
+  readonly powerControl: string | null;
+  /** A driver of the host may have left it at work. */
+  readonly wasDriven: boolean;
+}
+
+/** What a guest gets along with a function: everything but its configuration space. */
+export interface Belongings {
+  readonly sbdf: Sbdf;
+  readonly resources: readonly Resource[];
+  /** The host's number for the legacy interrupt; 0 when the function has none. */
+  readonly irq: number;
+}
+
 /** What a worker thread needs of the machine. Every thread opens its own. */
 export interface Platform {
   readonly kind: 'loopback' | 'xen';
-  /** Takes a function from its host driver, so that it can be opened and seized. One that is taken already stays as it is. */
-  takeFromHost(facts: FunctionFacts): void;
+  /** The functions of this machine that there are now; null where they are what they were at the start. */
+  inventory(): Inventory | null;
+  /**
+   * Takes a function from its host driver, so that it can be opened and seized; one that is taken already stays as it is. Rejects
+   * with HOST-USES-IT unless it is `force`d, and with everything undone when that cannot be done.
+   */
+  takeFromHost(facts: FunctionFacts, force: boolean): Promise<Taken>;
   /** Gives it back to the driver that had it. */
-  returnToHost(facts: FunctionFacts): void;
+  returnToHost(taken: Taken): Promise<void>;
+  /**
+   * Gives a guest the function: its memory, ports and legacy interrupt, and to the function the guest's memory to reach for. All or
+   * nothing; what the guest has already it keeps. Throws NO-IOMMU, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
+   */
+  assign(domid: number, belongings: Belongings): void;
+  /** The guest reaches no register of the function any more. Comes before its reset. Throws HYPERCALL-FAILED. */
+  revoke(domid: number, belongings: Belongings): void;
+  /** The function reaches nothing of the guest any more. Comes after its reset, whatever that came to. */
+  deassign(domid: number, sbdf: Sbdf): void;
+  domainState(domid: number): DomainState;
+  /** Whether the host's own back-end has picked up the PCI device of a guest. */
+  kernelServes(domid: number): boolean;
+  /** Takes the PCI device of a guest from the host's own back-end, which leaves its directory in Closed. */
+  takeFromKernel(domid: number): Promise<void>;
   /** Takes the seized function in hand. Throws NO-SUCH-FUNCTION. */
   openFunction(sbdf: Sbdf): HostFunction;
   /** Maps the page and binds the port. Throws GRANT-FAILED or EVENT-CHANNEL-FAILED. `wake` runs on this thread's event loop. */
@@ -95,8 +141,6 @@ export interface Platform {
   claimPirq(domid: number, pirq: number): void;
   /** Forgets whatever a domain still holds; it is gone, or has no functions any more. */
   releaseDomain(domid: number): void;
-  /** The pirq of the guest's legacy interrupt for this function, 0 when it has none. */
-  intxPirq(sbdf: Sbdf): number;
   /** 8192 bytes that belong to this function and outlive the process: its record of what requests changed. */
   mapRecord(sbdf: Sbdf): ArrayBuffer;
   close(): void;
@@ -105,4 +149,10 @@ export interface Platform {
 /** How a thread opens its platform; plain data, so that it can be sent to a worker. */
 export type PlatformOptions =
   | { readonly kind: 'loopback'; readonly directory: string }
-  | { readonly kind: 'xen' };
+  | {
+      readonly kind: 'xen';
+      /** Where state is kept that must not outlive a boot. */
+      readonly directory: string;
+      /** Export functions although nothing keeps them from reaching all memory. */
+      readonly withoutIommu?: boolean;
+    };

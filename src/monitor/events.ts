@@ -14,6 +14,8 @@ export type EventType =
   | 'function.state'
   | 'guest.state'
   | 'guest.adopted'
+  | 'guest.takenOver'
+  | 'guest.left'
   | 'request.abandoned'
   | 'register.denied'
   | 'reset.completed'

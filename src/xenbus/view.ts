@@ -29,6 +29,8 @@ export interface GuestView {
   readonly frontendState: XenbusState;
   /** Whether xenstored knows the domain. */
   readonly introduced: boolean;
+  /** Whether the domain was shut down or is being destroyed: its front-end never answers again. */
+  readonly ended: boolean;
   /** Undefined until the toolstack has written `num_devs`. */
   readonly devices: readonly DeviceEntry[] | undefined;
   /** What `num_devs` says when that is no number of functions; there are no `devices` then. */
@@ -46,6 +48,7 @@ export const absentView = (domid: number): GuestView => ({
   frontendPath: frontendPath(domid),
   frontendState: XenbusState.Unknown,
   introduced: false,
+  ended: false,
   devices: undefined,
   badCount: undefined,
 });
@@ -55,7 +58,7 @@ type Read = (path: string) => Promise<string | undefined>;
 /**
  * Reads the back-end directory. Only domain 0 can write there, so it may be read in a transaction without a guest being
  * able to make it fail; the front-end's state, which the guest writes, is left Unknown,
- * and whether the domain is introduced, which is nothing in the store, false.
+ * and what becomes of the domain, which is nothing in the store, is left open.
  */
 export async function readBackendView(read: Read, domid: number): Promise<GuestView> {
   const base = backendPath(domid);
@@ -73,6 +76,7 @@ export async function readBackendView(read: Read, domid: number): Promise<GuestV
     frontendPath: frontend?.startsWith(`/local/domain/${domid}/`) ? frontend : frontendPath(domid),
     frontendState: XenbusState.Unknown,
     introduced: false,
+    ended: false,
     devices:
       total === undefined
         ? undefined

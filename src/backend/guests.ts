@@ -1,0 +1,122 @@
+/** The guests of this host: who is served by a session, and who is left to the kernel's own back-end. */
+import { failureDetails, makeEvent } from '../monitor/index.ts';
+import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
+import { GuestSession, type SessionHost } from './guest-session.ts';
+import { readGuestView } from './guest-view.ts';
+
+export class Guests {
+  readonly #host: SessionHost;
+  readonly #isReady: () => boolean;
+  readonly #sessions = new Map<number, GuestSession>();
+  readonly #leftToKernel = new Set<number>();
+  readonly #beingTaken = new Set<number>();
+
+  /** `isReady`: guests that come are to be served. */
+  constructor(host: SessionHost, isReady: () => boolean) {
+    this.#host = host;
+    this.#isReady = isReady;
+  }
+
+  sessions(): readonly GuestSession[] {
+    return [...this.#sessions.values()];
+  }
+
+  sessionOf(domid: number): GuestSession | undefined {
+    return this.#sessions.get(domid);
+  }
+
+  /** Looks after the guests that a watch named, or after all that there are. */
+  async follow(named: readonly number[] | undefined): Promise<void> {
+    const { xenstore } = this.#host;
+    if (named) {
+      for (const domid of named) await this.attend(domid);
+      return;
+    }
+    const listed = (await xenstore.directory(backendRoot)) ?? [];
+    const domids = listed.map((name) => parseDecimal(name, lastDomid)).filter((domid) => domid !== undefined);
+    for (const domid of this.#leftToKernel) if (!domids.includes(domid)) this.#leftToKernel.delete(domid);
+    for (const domid of new Set([...domids, ...this.#sessions.keys()])) await this.attend(domid);
+  }
+
+  async attend(domid: number): Promise<void> {
+    const { xenstore, registry, platform } = this.#host;
+    if (platform.kernelServes(domid) && !(await this.#takeOver(domid))) return;
+    const known = this.#sessions.get(domid);
+    if (known) {
+      known.ring();
+      return;
+    }
+    const view = await readGuestView(xenstore, platform, domid);
+    if (this.#sessions.has(domid)) return; // somebody else was told of it meanwhile, and has looked since
+    // A directory that was closed and whose functions were given back stays until its toolstack removes it.
+    const over = !view.present || view.state === XenbusState.Closed;
+    if (over && registry.ownedBy(domid).length === 0) return;
+    this.#begin(domid, view);
+  }
+
+  #begin(domid: number, view: GuestView): void {
+    const session = new GuestSession(this.#host, domid, view);
+    this.#sessions.set(domid, session);
+    void session.released.then(() => {
+      if (this.#sessions.get(domid) !== session) return;
+      this.#sessions.delete(domid);
+      this.#host.platform.releaseDomain(domid);
+      // The directory may have been made anew while the old one was being cleared.
+      if (this.#isReady()) this.#attendAgain(domid);
+    });
+  }
+
+  /**
+   * Takes a guest from the host's own back-end, unless its front-end has come up: the kernel goes on with that one. False when it
+   * stays the kernel's.
+   */
+  async #takeOver(domid: number): Promise<boolean> {
+    if (this.#beingTaken.has(domid)) return false;
+    this.#beingTaken.add(domid);
+    try {
+      return await this.#takeFromKernel(domid);
+    } finally {
+      this.#beingTaken.delete(domid);
+    }
+  }
+
+  async #takeFromKernel(domid: number): Promise<boolean> {
+    const { xenstore, platform } = this.#host;
+    const before = await readGuestView(xenstore, platform, domid);
+    if (before.frontendState > XenbusState.Initialising || before.ended) {
+      this.#tellLeft(domid);
+      return false;
+    }
+    // A session that had begun goes on from what the kernel leaves, as it would after a daemon that was killed.
+    const session = this.#sessions.get(domid);
+    this.#sessions.delete(domid);
+    await session?.handOver();
+    await platform.takeFromKernel(domid);
+    this.#leftToKernel.delete(domid);
+    const view = await readGuestView(xenstore, platform, domid);
+    this.#host.emit(makeEvent('guest.takenOver', { domid, from: 'kernel' }));
+    if (view.present) this.#begin(domid, view);
+    return true;
+  }
+
+  /** Once for each guest: its directory changes many times while the kernel serves it. */
+  #tellLeft(domid: number): void {
+    if (this.#leftToKernel.has(domid)) return;
+    this.#leftToKernel.add(domid);
+    this.#host.emit(
+      makeEvent('guest.left', {
+        domid,
+        to: 'kernel',
+        reason: 'KERNEL-BACKEND',
+        message: `the kernel's xen-pciback serves domain ${domid} already, and goes on with it`,
+        remedy: 'start the daemon before the guest, or keep xen-pciback from being loaded',
+      }),
+    );
+  }
+
+  #attendAgain(domid: number): void {
+    this.attend(domid).catch((error: unknown) => {
+      this.#host.emit(makeEvent('warning', { domid, ...failureDetails(error) }));
+    });
+  }
+}

@@ -1,0 +1,128 @@
+/** The functions of this host: which there are, and how one is taken from the host's driver and given back. */
+import { type Sbdf, formatSbdf } from '../address.ts';
+import { seize } from '../config-space/index.ts';
+import { PcibackError } from '../errors.ts';
+import type { FunctionFacts, Inventory, Platform } from '../host/index.ts';
+import { type BackendEvent, makeEvent } from '../monitor/index.ts';
+import { claimPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
+import type { Registry } from './registry.ts';
+import { resetUnowned } from './reset-unowned.ts';
+
+interface Parts {
+  readonly platform: Platform;
+  readonly registry: Registry;
+  readonly xenstore: Pick<XenstoreClient, 'read'>;
+  readonly emit: (event: BackendEvent) => void;
+}
+
+/** The kernel's own stub, to which other toolstacks bind what they hand out. */
+const kernelStub = 'pciback';
+
+export class HostFunctions {
+  readonly #parts: Parts;
+  #inventory: Inventory;
+  /** A driver may take seconds to let go; whoever asks for the same function meanwhile waits for the same end. */
+  readonly #underWay = new Map<Sbdf, Promise<void>>();
+
+  /** `inventory` counts where the platform does not know better. */
+  constructor(parts: Parts, inventory: Inventory) {
+    this.#parts = parts;
+    this.#inventory = inventory;
+  }
+
+  get inventory(): Inventory {
+    this.#inventory = this.#parts.platform.inventory() ?? this.#inventory;
+    return this.#inventory;
+  }
+
+  /** Throws NO-SUCH-FUNCTION. */
+  factsOf(sbdf: Sbdf): FunctionFacts {
+    const facts = this.inventory.functions.find((each) => each.sbdf === sbdf);
+    if (facts) return facts;
+    throw new PcibackError(
+      'NO-SUCH-FUNCTION',
+      `this host has no PCI function ${formatSbdf(sbdf)}`,
+      'see which ones it has: pciback list',
+    );
+  }
+
+  /**
+   * Takes a function from its driver, and resets it where a driver may have left it at work. One that is hidden stays as it is.
+   * Rejects with HOST-USES-IT unless `force`d, FUNCTION-IN-USE, or RESET-FAILED: it is hidden then, and quarantined.
+   */
+  async hide(sbdf: Sbdf, force: boolean): Promise<void> {
+    if (!this.#parts.registry.get(sbdf)) await this.#once(sbdf, () => this.#take(sbdf, force, undefined));
+  }
+
+  /**
+   * Takes a function that a toolstack has listed for a guest from the kernel's stub, to which that toolstack had bound it. Does
+   * nothing for any other.
+   */
+  async hideListed(sbdf: Sbdf, domid: number): Promise<void> {
+    const { registry } = this.#parts;
+    if (registry.get(sbdf) || this.#parts.platform.inventory() === null) return;
+    if (this.factsOf(sbdf).driver === kernelStub) {
+      await this.#once(sbdf, () => this.#take(sbdf, false, domid));
+    }
+  }
+
+  /**
+   * Gives a hidden function back to the driver that had it. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, QUARANTINED unless `force`d, or
+   * NOT-RETURNED: then no driver has it.
+   */
+  async unhide(sbdf: Sbdf, force: boolean): Promise<void> {
+    const { platform, registry, emit } = this.#parts;
+    await registry.giveUp(sbdf, force, (entry) => platform.returnToHost(entry));
+    emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
+  }
+
+  async #once(sbdf: Sbdf, run: () => Promise<void>): Promise<void> {
+    const running = this.#underWay.get(sbdf);
+    if (running) return running;
+    const promise = run().finally(() => this.#underWay.delete(sbdf));
+    this.#underWay.set(sbdf, promise);
+    return promise;
+  }
+
+  async #take(sbdf: Sbdf, force: boolean, domid: number | undefined): Promise<void> {
+    const { platform, registry, emit } = this.#parts;
+    const facts = this.factsOf(sbdf);
+    await this.#requireUnclaimed(facts, domid);
+    const taken = await platform.takeFromHost(facts, force);
+    try {
+      const hardware = platform.openFunction(sbdf);
+      try {
+        registry.add(taken, seize(hardware, taken.facts));
+      } finally {
+        hardware.close();
+      }
+    } catch (error) {
+      await platform.returnToHost(taken);
+      throw error;
+    }
+    emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
+    if (!taken.wasDriven) return;
+    if (taken.facts.resetMethods.length > 0) await resetUnowned(platform, registry, sbdf, emit);
+    else emit(makeEvent('warning', noReset(sbdf)));
+  }
+
+  /** What the kernel's stub has may be another guest's, whom the kernel serves. */
+  async #requireUnclaimed({ sbdf, driver }: FunctionFacts, domid: number | undefined): Promise<void> {
+    if (driver !== kernelStub) return;
+    const claimant = parseDecimal(await this.#parts.xenstore.read(claimPath(sbdf)), lastDomid);
+    if (claimant === undefined || claimant === domid) return;
+    throw new PcibackError(
+      'FUNCTION-IN-USE',
+      `${formatSbdf(sbdf)} belongs to domain ${claimant}, which the kernel's xen-pciback serves`,
+      `take it back first: xl pci-detach ${claimant} ${formatSbdf(sbdf)}`,
+    );
+  }
+}
+
+const noReset = (sbdf: Sbdf): Pick<BackendEvent, 'reason' | 'message' | 'remedy'> & { sbdf: Sbdf } => ({
+  sbdf,
+  reason: 'NO-RESET',
+  message: `${formatSbdf(sbdf)} offers no way to reset it: it will be quarantined when its guest gives it back`,
+  remedy: 'give it to one guest only, or leave it to the host',
+});

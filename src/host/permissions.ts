@@ -1,0 +1,156 @@
+/**
+ * What a guest gets from Xen along with a function, and loses again. The assignment comes first, so that there is no moment in which
+ * a guest can program a function that reaches the host's memory; it goes last, after the reset.
+ */
+import { getSystemErrorName } from 'node:util';
+import { formatSbdf } from '../address.ts';
+import type { Resource } from '../config-space/access.ts';
+import { PcibackError } from '../errors.ts';
+import type { Hypervisor } from './hypervisor.ts';
+import type { Belongings } from './platform.ts';
+
+/** DOMID_IO: what is assigned to it reaches no memory (xen/include/public/xen.h; `iommu=quarantine` of Xen's command line). */
+export const quarantineDomid = 0x7ff1;
+
+/** Larger lines do not fit the Interrupt Line register, and 0xFF means "not connected" (PCI Local Bus 3.0, 6.2.4). */
+const lastLine = 0xfe;
+
+type Calls = Pick<
+  Hypervisor,
+  | 'assignDevice'
+  | 'deassignDevice'
+  | 'memoryPermission'
+  | 'portPermission'
+  | 'irqPermission'
+  | 'mapGsi'
+  | 'unmapPirq'
+>;
+
+/** One thing that is given: how, how it is taken back, and what to call it. */
+interface Gift {
+  readonly what: string;
+  readonly give: () => number;
+  readonly take: () => number;
+}
+
+const errno = { ESRCH: 3, EBUSY: 16, EINVAL: 22, ENOSYS: 38, EOPNOTSUPP: 95 } as const;
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+function rangeGift(calls: Calls, domid: number, { kind, start, size }: Resource): Gift {
+  if (kind === 'io') {
+    const change = (allow: boolean) => () => calls.portPermission(domid, Number(start), Number(size), allow);
+    return { what: `the ports from ${hex(start)}`, give: change(true), take: change(false) };
+  }
+  const change = (allow: boolean) => () => calls.memoryPermission(domid, start, size, allow);
+  return { what: `the memory from ${hex(start)}`, give: change(true), take: change(false) };
+}
+
+/** The guest may bind the line, and has a pirq to bind it by. A toolstack may have taken both away already. */
+function lineGifts(calls: Calls, domid: number, irq: number): readonly Gift[] {
+  if (irq === 0 || irq > lastLine) return [];
+  const what = `interrupt ${irq}`;
+  return [
+    {
+      what,
+      give: () => Math.min(calls.mapGsi(domid, irq), 0),
+      take: () => unlessGone(calls.unmapPirq(domid, irq)),
+    },
+    {
+      what,
+      give: () => calls.irqPermission(domid, irq, true),
+      take: () => unlessGone(calls.irqPermission(domid, irq, false)),
+    },
+  ];
+}
+
+const unlessGone = (result: number): number => (result === -errno.EINVAL ? 0 : result);
+
+const permissions = (calls: Calls, domid: number, { resources, irq }: Belongings): readonly Gift[] => [
+  ...resources.map((resource) => rangeGift(calls, domid, resource)),
+  ...lineGifts(calls, domid, irq),
+];
+
+/**
+ * Gives a guest everything that belongs to a function; what fails takes what was given with it. Throws NO-IOMMU, NO-PASSTHROUGH,
+ * FUNCTION-IN-USE or HYPERCALL-FAILED.
+ */
+export function assign(calls: Calls, domid: number, belongings: Belongings, withoutIommu: boolean): void {
+  const { sbdf } = belongings;
+  const given: Gift[] = [];
+  const assignment: Gift = {
+    what: 'the function itself',
+    give: () => assignDevice(calls, domid, sbdf, withoutIommu),
+    take: () => calls.deassignDevice(domid, sbdf),
+  };
+  for (const gift of [assignment, ...permissions(calls, domid, belongings)]) {
+    const result = gift.give();
+    if (result === 0) {
+      given.push(gift);
+      continue;
+    }
+    for (const { take } of given.toReversed()) take();
+    throw gift === assignment
+      ? assignmentRefused(domid, belongings, result)
+      : hypercallFailed(`Xen does not give ${gift.what} of ${formatSbdf(sbdf)} to domain ${domid}`, result);
+  }
+}
+
+/**
+ * A toolstack may have assigned it to this guest before it asked us; that it can be taken from this very guest is the only proof
+ * that it was not given to another.
+ */
+function assignDevice(calls: Calls, domid: number, sbdf: number, withoutIommu: boolean): number {
+  let result = calls.assignDevice(domid, sbdf);
+  if (result === -errno.EBUSY && calls.deassignDevice(domid, sbdf) === 0) {
+    result = calls.assignDevice(domid, sbdf);
+  }
+  return withoutIommu && isUnsupported(result) ? 0 : result;
+}
+
+const isUnsupported = (result: number): boolean => result === -errno.ENOSYS || result === -errno.EOPNOTSUPP;
+
+/**
+ * Takes everything back but the assignment. All of it is tried, so that one failure leaves the guest no more than it has to. A
+ * domain that is gone has nothing. Throws HYPERCALL-FAILED.
+ */
+export function revoke(calls: Calls, domid: number, belongings: Belongings): void {
+  let failure: PcibackError | undefined;
+  for (const { what, take } of permissions(calls, domid, belongings).toReversed()) {
+    const result = take();
+    if (result === 0 || result === -errno.ESRCH) continue;
+    failure ??= hypercallFailed(
+      `Xen does not take ${what} of ${formatSbdf(belongings.sbdf)} from domain ${domid}`,
+      result,
+    );
+  }
+  if (failure) throw failure;
+}
+
+function assignmentRefused(domid: number, { sbdf }: Belongings, result: number): PcibackError {
+  const name = formatSbdf(sbdf);
+  if (isUnsupported(result)) {
+    return new PcibackError(
+      'NO-PASSTHROUGH',
+      `domain ${domid} was created without an IOMMU context, so it cannot have ${name}`,
+      'create it with passthrough="enabled" and e820_host=1, or with the function in its pci=[...]',
+    );
+  }
+  if (result === -errno.EBUSY) {
+    return new PcibackError(
+      'FUNCTION-IN-USE',
+      `Xen has assigned ${name} to another domain`,
+      'see who has it: xenstore-ls /libxl/pci, xl pci-list',
+    );
+  }
+  return hypercallFailed(`Xen does not assign ${name} to domain ${domid}`, result);
+}
+
+/** A hypercall that came back with a negative errno. */
+export function hypercallFailed(what: string, result: number): PcibackError {
+  return new PcibackError(
+    'HYPERCALL-FAILED',
+    `${what}: ${getSystemErrorName(result)}`,
+    "see what Xen says of it: xl dmesg, with loglvl=all on Xen's command line",
+  );
+}

@@ -1,0 +1,181 @@
+import type { Sbdf } from '../address.ts';
+import { formatSbdf } from '../address.ts';
+import { CapabilityId, Command, Header } from '../config-space/bits.ts';
+import { findCapability } from '../config-space/capabilities.ts';
+import { PcibackError } from '../errors.ts';
+import { bindStub, type HostRoot, thisHost, unbindStub } from './driver-binding.ts';
+import { Hypervisor } from './hypervisor.ts';
+import { refuseInUse, usersOf } from './in-use.ts';
+import { kernelServes, takeFromKernel } from './kernel-backend.ts';
+import { assign, hypercallFailed, quarantineDomid, revoke } from './permissions.ts';
+import type {
+  Belongings,
+  DomainState,
+  FunctionFacts,
+  HostFunction,
+  Platform,
+  Ring,
+  Taken,
+} from './platform.ts';
+import { mapRecordFile } from './record-file.ts';
+import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
+import { SysfsFunction } from './sysfs-function.ts';
+
+export interface XenOptions {
+  readonly directory: string;
+  readonly withoutIommu?: boolean;
+}
+
+/** A Xen host: guests are domains, functions are the machine's own. The process runs in domain 0, as root. */
+export class XenPlatform implements Platform {
+  readonly kind = 'xen';
+  readonly #hypervisor: Hypervisor;
+  readonly #options: XenOptions;
+  readonly #host: HostRoot;
+
+  /** Throws NO-XEN, NO-PERMISSION or NO-NATIVE-ADDON. */
+  constructor(options: XenOptions, hypervisor = Hypervisor.xen(), host = thisHost) {
+    this.#hypervisor = hypervisor;
+    this.#options = options;
+    this.#host = host;
+  }
+
+  inventory(): Inventory {
+    return readSysfs(this.#host.sysfs, 'host');
+  }
+
+  /**
+   * In the order that Xen wants: the stub leaves it enabled, which routes its interrupt and lets it decode memory; then Xen can note
+   * where its MSI-X table lies; then it is assigned, to nobody, so that it reaches no memory while no guest has it.
+   */
+  async takeFromHost(facts: FunctionFacts, force: boolean): Promise<Taken> {
+    const { sbdf } = facts;
+    if (!force) {
+      const uses = usersOf(this.#host, facts);
+      if (uses.length > 0) throw refuseInUse(facts, uses);
+    }
+    this.#requireIommu();
+    const { stub, formerDriver, powerControl } = await bindStub(this.#host, facts);
+    const now = readSysfsFunction(this.#host.sysfs, sbdf);
+    const taken = { facts: { ...now, driver: formerDriver }, powerControl, wasDriven: true };
+    // The kernel's stub has told Xen already.
+    const prepared = stub === 'pci-stub' && hasMsix(now) ? this.#hypervisor.prepareMsix(sbdf) : 0;
+    // A toolstack may have assigned it to a guest already. Where there is no quarantine the function is the host's until it is a guest's.
+    if (prepared === 0) this.#hypervisor.assignDevice(quarantineDomid, sbdf);
+    else {
+      await unbindStub(this.#host, facts, { formerDriver, powerControl });
+      throw hypercallFailed(`Xen cannot make ready the MSI-X table of ${formatSbdf(sbdf)}`, prepared);
+    }
+    return taken;
+  }
+
+  async returnToHost({ facts, powerControl }: Taken): Promise<void> {
+    const { sbdf, driver } = facts;
+    this.#hypervisor.deassignDevice(quarantineDomid, sbdf);
+    if (hasMsix(facts)) this.#hypervisor.releaseMsix(sbdf);
+    await unbindStub(this.#host, facts, { formerDriver: driver, powerControl });
+  }
+
+  openFunction(sbdf: Sbdf): HostFunction {
+    return new XenFunction(this.#host, readSysfsFunction(this.#host.sysfs, sbdf), this.#hypervisor);
+  }
+
+  openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring {
+    return this.#hypervisor.openRing(domid, grantRef, port, wake);
+  }
+
+  /** The hypervisor closes the channels of a process that has ended. */
+  discardPort(): void {
+    // Nothing is left of it.
+  }
+
+  assign(domid: number, belongings: Belongings): void {
+    assign(this.#hypervisor, domid, belongings, this.#options.withoutIommu ?? false);
+  }
+
+  revoke(domid: number, belongings: Belongings): void {
+    revoke(this.#hypervisor, domid, belongings);
+  }
+
+  /** One that a toolstack has deassigned, or that Xen took from a dead domain, is not the domain's any more. */
+  deassign(domid: number, sbdf: Sbdf): void {
+    this.#hypervisor.deassignDevice(domid, sbdf);
+  }
+
+  domainState(domid: number): DomainState {
+    return this.#hypervisor.domainState(domid);
+  }
+
+  kernelServes(domid: number): boolean {
+    return kernelServes(this.#host.sysfs, domid);
+  }
+
+  async takeFromKernel(domid: number): Promise<void> {
+    await takeFromKernel(this.#host.sysfs, domid);
+  }
+
+  mapMsi(domid: number, sbdf: Sbdf, entry: number, tableBase: bigint): number {
+    return this.#hypervisor.mapMsi(domid, sbdf, entry, tableBase);
+  }
+
+  unmapPirq(domid: number, pirq: number): void {
+    this.#hypervisor.unmapPirq(domid, pirq);
+  }
+
+  /** Functions signal by themselves. */
+  signal(): boolean {
+    return false;
+  }
+
+  /** Xen remembers which domain has which. */
+  claimPirq(): void {
+    // Nothing to note.
+  }
+
+  /** So it does of domains that are gone. */
+  releaseDomain(): void {
+    // Nothing is left.
+  }
+
+  mapRecord(sbdf: Sbdf): ArrayBuffer {
+    return mapRecordFile(this.#options.directory, sbdf);
+  }
+
+  /** What was opened through the platform stays open. */
+  close(): void {
+    this.#hypervisor.close();
+  }
+
+  #requireIommu(): void {
+    if ((this.#options.withoutIommu ?? false) || this.#hypervisor.hasIommu()) return;
+    throw new PcibackError(
+      'NO-IOMMU',
+      'Xen uses no IOMMU: a guest could have the function read and write the memory of the host',
+      'switch it on in the firmware and boot Xen with iommu=1, or accept that: pciback serve --without-iommu',
+    );
+  }
+}
+
+/** A function of this machine, with what Xen keeps of its interrupts. */
+class XenFunction extends SysfsFunction {
+  readonly #hypervisor: Hypervisor;
+
+  constructor(host: HostRoot, facts: FunctionFacts, hypervisor: Hypervisor) {
+    super(host, facts);
+    this.#hypervisor = hypervisor;
+  }
+
+  /** Xen writes them into the MSI-X table, which can only be reached while the function decodes memory. */
+  override restoreVectors(): void {
+    const command = this.read(Header.command, 2);
+    this.write(Header.command, 2, command | Command.memory);
+    const result = this.#hypervisor.restoreMsi(this.facts.sbdf);
+    this.write(Header.command, 2, command);
+    if (result < 0) {
+      throw hypercallFailed(`Xen cannot restore the interrupts of ${formatSbdf(this.facts.sbdf)}`, result);
+    }
+  }
+}
+
+const hasMsix = ({ config }: FunctionFacts): boolean =>
+  findCapability(config, CapabilityId.msix) !== undefined;
