@@ -14,6 +14,15 @@ export const reasons = {
   'NO-SUCH-FUNCTION': { exitCode: 1, meaning: 'no PCI function has this address on this host' },
   'NO-SUCH-DOMAIN': { exitCode: 1, meaning: 'no domain has this id' },
   'NOT-HIDDEN': { exitCode: 1, meaning: 'the function has not been taken from its host driver' },
+  'HOST-USES-IT': { exitCode: 1, meaning: 'dom0 itself is using the function' },
+  'DRIVER-BINDING': {
+    exitCode: 1,
+    meaning: 'the kernel did not move the function from one driver to another',
+  },
+  'NOT-RETURNED': {
+    exitCode: 1,
+    meaning: 'the former driver did not take the function back',
+  },
   'FUNCTION-IN-USE': { exitCode: 1, meaning: 'the function belongs to a guest already' },
   'NOT-ATTACHED': { exitCode: 1, meaning: 'the function is not attached to this guest' },
   QUARANTINED: { exitCode: 1, meaning: 'a reset of the function failed; it is exported to nobody' },
@@ -44,6 +53,10 @@ export const reasons = {
 
   // --- the environment lacks something -------------------------------------------------------------------------------
   'NO-XEN': { exitCode: 3, meaning: 'this machine does not run under Xen' },
+  'NO-STUB-DRIVER': {
+    exitCode: 3,
+    meaning: 'the kernel has no stub driver that could hold functions for guests',
+  },
   'NO-PERMISSION': { exitCode: 3, meaning: 'the operating system refused access' },
   'NO-NATIVE-ADDON': { exitCode: 3, meaning: 'the native addon is missing or does not load' },
   'NO-XENSTORE': { exitCode: 3, meaning: 'xenstored does not answer' },
