@@ -17,6 +17,15 @@ export const reasons = {
   'NO-PASSTHROUGH': { exitCode: 1, meaning: 'the domain was created without a place for PCI functions' },
   'HYPERCALL-FAILED': { exitCode: 1, meaning: 'Xen turned a request of domain 0 down' },
   'KERNEL-BACKEND': { exitCode: 1, meaning: "the host's own back-end serves the guest" },
+  'HOST-USES-IT': { exitCode: 1, meaning: 'dom0 itself is using the function' },
+  'DRIVER-BINDING': {
+    exitCode: 1,
+    meaning: 'the kernel did not move the function from one driver to another',
+  },
+  'NOT-RETURNED': {
+    exitCode: 1,
+    meaning: 'the former driver did not take the function back',
+  },
   'FUNCTION-IN-USE': { exitCode: 1, meaning: 'the function belongs to a guest already' },
   'NOT-ATTACHED': { exitCode: 1, meaning: 'the function is not attached to this guest' },
   QUARANTINED: { exitCode: 1, meaning: 'a reset of the function failed; it is exported to nobody' },
@@ -49,6 +58,10 @@ export const reasons = {
   // --- the environment lacks something -------------------------------------------------------------------------------
   'NO-XEN': { exitCode: 3, meaning: 'this machine does not run under Xen' },
   'NO-IOMMU': { exitCode: 3, meaning: 'nothing keeps a function from reaching all memory' },
+  'NO-STUB-DRIVER': {
+    exitCode: 3,
+    meaning: 'the kernel has no stub driver that could hold functions for guests',
+  },
   'NO-PERMISSION': { exitCode: 3, meaning: 'the operating system refused access' },
   'NO-NATIVE-ADDON': { exitCode: 3, meaning: 'the native addon is missing or does not load' },
   'NO-XENSTORE': { exitCode: 3, meaning: 'xenstored does not answer' },

@@ -1,7 +1,17 @@
 /** The machine that pciback runs on: its PCI functions, and the platform that serves guests. */
 export { className } from './class-codes.ts';
+export {
+  bindStub,
+  type FormerBinding,
+  formerBinding,
+  type StubBinding,
+  type StubDriver,
+  stubDriver,
+  unbindStub,
+} from './driver-binding.ts';
 export { type FileLock, hasVanished, lockFile, mapFile } from './files.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';
+export { type HostRoot, linuxHost } from './host-root.ts';
 export { Hypervisor } from './hypervisor.ts';
 export { isBridge } from './identity.ts';
 export {

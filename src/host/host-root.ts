@@ -1,0 +1,38 @@
+/** Where a Linux host shows its devices and processes, and how its attributes are written. */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatSbdf, type Sbdf } from '../address.ts';
+
+export interface HostRoot {
+  /** `/sys`, without a slash at the end. */
+  readonly sysfs: string;
+  /** `/proc`. */
+  readonly proc: string;
+  /** Writes an attribute with a single write(2). Rejects with the error of the operating system. */
+  write(path: string, text: string): Promise<void>;
+}
+
+/** This machine. */
+export const linuxHost: HostRoot = { sysfs: '/sys', proc: '/proc', write: writeAttribute };
+
+/**
+ * A store can take seconds: the driver that is unbound waits for its hardware. It is opened for writing only, as most of these
+ * attributes have no reading side, and without O_CREAT, so that a missing one is ENOENT.
+ */
+async function writeAttribute(path: string, text: string): Promise<void> {
+  const file = await open(path, constants.O_WRONLY);
+  try {
+    await file.write(text);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The directory of a function in sysfs: a link to its place in the tree of devices. */
+export const functionDirectory = ({ sysfs }: HostRoot, sbdf: Sbdf): string =>
+  join(sysfs, 'bus/pci/devices', formatSbdf(sbdf));
+
+/** The directory of a PCI driver. */
+export const driverDirectory = ({ sysfs }: HostRoot, driver: string): string =>
+  join(sysfs, 'bus/pci/drivers', driver);
