@@ -2,9 +2,9 @@
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
-import type { FunctionFacts, Inventory, Platform } from '../host/index.ts';
+import type { FunctionFacts, Inventory, Platform, Taken } from '../host/index.ts';
 import { type BackendEvent, makeEvent } from '../monitor/index.ts';
-import { claimPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
+import { claimPath, driverPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
 import type { Registry } from './registry.ts';
 import { resetUnowned } from './reset-unowned.ts';
@@ -12,12 +12,13 @@ import { resetUnowned } from './reset-unowned.ts';
 interface Parts {
   readonly platform: Platform;
   readonly registry: Registry;
-  readonly xenstore: Pick<XenstoreClient, 'read'>;
+  readonly xenstore: Pick<XenstoreClient, 'read' | 'write' | 'rm'>;
   readonly emit: (event: BackendEvent) => void;
 }
 
-/** The kernel's own stub, to which other toolstacks bind what they hand out. */
+/** The kernel's own stub, to which other toolstacks bind what they hand out; and the one that does nothing at all. */
 const kernelStub = 'pciback';
+const stubs = [kernelStub, 'pci-stub'];
 
 export class HostFunctions {
   readonly #parts: Parts;
@@ -61,7 +62,7 @@ export class HostFunctions {
    */
   async hideListed(sbdf: Sbdf, domid: number): Promise<void> {
     const { registry } = this.#parts;
-    if (registry.get(sbdf) || this.#parts.platform.inventory() === null) return;
+    if (registry.get(sbdf) || !this.#isReal) return;
     if (this.factsOf(sbdf).driver === kernelStub) {
       await this.#once(sbdf, () => this.#take(sbdf, false, domid));
     }
@@ -74,7 +75,31 @@ export class HostFunctions {
   async unhide(sbdf: Sbdf, force: boolean): Promise<void> {
     const { platform, registry, emit } = this.#parts;
     await registry.giveUp(sbdf, force, (entry) => platform.returnToHost(entry));
+    if (this.#isReal) await this.#parts.xenstore.rm(driverPath(sbdf));
     emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
+  }
+
+  /** Whether functions are those of this machine, and not models of them. */
+  get #isReal(): boolean {
+    return this.#parts.platform.kind === 'xen';
+  }
+
+  /**
+   * Writes the driver that is about to lose a function to where libxl keeps it too: whoever is killed before the function is known as
+   * hidden, or has another toolstack give it back, finds it there. The driver that is found there when none has it now.
+   */
+  async #noteDriver({ sbdf, driver }: FunctionFacts): Promise<string | null> {
+    if (!this.#isReal) return null;
+    const { xenstore } = this.#parts;
+    if (driver === null || stubs.includes(driver)) {
+      return (
+        /^\/sys\/bus\/pci\/drivers\/([\w+.-]{1,64})$/.exec(
+          (await xenstore.read(driverPath(sbdf))) ?? '',
+        )?.[1] ?? null
+      );
+    }
+    await xenstore.write(driverPath(sbdf), `/sys/bus/pci/drivers/${driver}`);
+    return null;
   }
 
   async #once(sbdf: Sbdf, run: () => Promise<void>): Promise<void> {
@@ -89,7 +114,8 @@ export class HostFunctions {
     const { platform, registry, emit } = this.#parts;
     const facts = this.factsOf(sbdf);
     await this.#requireUnclaimed(facts, domid);
-    const taken = await platform.takeFromHost(facts, force);
+    const formerDriver = await this.#noteDriver(facts);
+    const taken = withFormerDriver(await platform.takeFromHost(facts, force), formerDriver);
     try {
       const hardware = platform.openFunction(sbdf);
       try {
@@ -118,6 +144,13 @@ export class HostFunctions {
       `take it back first: xl pci-detach ${claimant} ${formatSbdf(sbdf)}`,
     );
   }
+}
+
+/** A function that a stub had already goes back to the driver from before the stub. */
+function withFormerDriver(taken: Taken, formerDriver: string | null): Taken {
+  const { facts, former } = taken;
+  if (formerDriver === null || former === null || former.formerDriver !== null) return taken;
+  return { ...taken, facts: { ...facts, driver: formerDriver }, former: { ...former, formerDriver } };
 }
 
 const noReset = (sbdf: Sbdf): Pick<BackendEvent, 'reason' | 'message' | 'remedy'> & { sbdf: Sbdf } => ({

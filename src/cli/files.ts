@@ -1,7 +1,7 @@
 /** Files that are named on the command line. */
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { parseBootCfg, PcibackError, type Problem } from '../toolstack/index.ts';
+import { parseBootCfg, parseKernelCommandLine, PcibackError, type Problem } from '../toolstack/index.ts';
 import { warn } from './failure.ts';
 
 /** No file that people write is longer; a device, or a file that was not meant, may never end. */
@@ -65,4 +65,12 @@ export async function readBootCfgHide(file: string): Promise<string> {
     );
   warnOf(file, text, entry.parameters.problems);
   return entry.parameters.entries.map(({ at, length }) => text.slice(at, at + length)).join('');
+}
+
+/** The hide lists on the command line of the kernel that runs. Entries that are wrong are warned of and left out. */
+export async function readKernelHide(file = '/proc/cmdline'): Promise<string> {
+  const text = await readText(file, 'mount /proc');
+  const { entries, problems } = parseKernelCommandLine(text);
+  warnOf(file, text, problems);
+  return entries.map(({ at, length }) => text.slice(at, at + length)).join('');
 }

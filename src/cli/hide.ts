@@ -8,23 +8,27 @@ import { findTarget, whileConnected } from './target.ts';
 export const hide = defineCommand({
   operands: 'SPEC...',
   arity: [1, Number.POSITIVE_INFINITY],
-  description: `Takes functions from their host drivers, so that guests can have them. A SPEC names a function as 03:00.0, or all functions of a slot as 03:00.*; spellings of other programs are understood as for attach. A function that is hidden already stays as it is.
+  description: `Takes functions from their host drivers, so that guests can have them. A SPEC names a function as 03:00.0, or all functions of a slot as 03:00.*; spellings of other programs are understood as for attach. A function that is hidden already stays as it is. One that the host is using - a mounted file system, an interface with addresses, a console - is refused, with the name of what uses it.
 
 The daemon remembers: a function stays hidden until it is unhidden, whatever --hide of the next daemon says.`,
   examples: [
     { line: 'pciback hide 03:00.0', does: 'take one function' },
     { line: "pciback hide '03:00.*' 04:00.0", does: 'take a slot and another function' },
   ],
-  options: loopbackOption,
+  options: {
+    ...loopbackOption,
+    force: { type: 'boolean', help: 'take it although the host is using it: what runs there fails' },
+  },
   async run({ options, positionals }, { output, signal }) {
     const specs = positionals.map(readName);
+    const force = options.force ?? false;
     await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
       const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
       const { functions } = await daemon.call<BackendStatus>('status', {}, { signal });
       const done = [];
       for (const sbdf of namedFunctions(specs, host)) {
         const before = functions.find((each) => each.sbdf === sbdf);
-        if (!before) await daemon.call('hide', { function: sbdf }, { signal });
+        if (!before) await daemon.call('hide', { function: sbdf, force }, { signal });
         done.push({ sbdf, state: before?.state ?? 'hidden' });
         if (!options.json) output.print(before ? `${sbdf} is ${before.state} already` : `${sbdf} hidden`);
       }

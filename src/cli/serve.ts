@@ -2,7 +2,7 @@ import { PciBackend, PcibackError, type TopologyKind } from '../index.ts';
 import { type ListenAddress, parseListenAddress, resolveListenAddress } from '../monitor/index.ts';
 import { parseDecimal } from '../xenbus/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
-import { readBootCfgHide } from './files.ts';
+import { readBootCfgHide, readKernelHide } from './files.ts';
 import { controlSocketPath, findTarget } from './target.ts';
 
 export const serve = defineCommand({
@@ -12,6 +12,9 @@ export const serve = defineCommand({
     'Serves guests until it is told to stop, and prints what happens as NDJSON. "backend.ready" is printed when guests that',
     'were running are served again and what --hide names is hidden. SIGTERM closes all guests and gives their functions back; a',
     'daemon that is killed leaves them running, and the next one goes on where it was.',
+    '',
+    'On Xen it also hides what pciback.hide= or xen-pciback.hide= on the command line of the kernel names, takes guests over from',
+    "the kernel's xen-pciback before their front-ends are up, and refuses functions that no IOMMU confines.",
     '',
     'With --loopback DIR a directory takes the place of Xen. Its xenstored is started when none answers there.',
   ].join('\n'),
@@ -47,6 +50,10 @@ export const serve = defineCommand({
       type: 'boolean',
       help: 'serve metrics also where other machines can read them',
     },
+    'without-iommu': {
+      type: 'boolean',
+      help: 'export functions although nothing keeps them from the memory of the host and of other guests',
+    },
     xen: {
       type: 'boolean',
       help: 'serve the guests of the Xen host that this is, whatever PCIBACK_LOOPBACK says',
@@ -56,12 +63,16 @@ export const serve = defineCommand({
   async run({ options }, { output, signal }) {
     const target = findTarget(options.loopback);
     const bootCfg = options['boot-cfg'];
-    const hide = [options.hide ?? '', bootCfg === undefined ? '' : await readBootCfgHide(bootCfg)]
+    const hide = [
+      options.hide ?? '',
+      bootCfg === undefined ? '' : await readBootCfgHide(bootCfg),
+      target.kind === 'xen' ? await readKernelHide() : '',
+    ]
       .join(' ')
       .trim();
     const metrics = await metricsOf(options.metrics, options['metrics-any-address']);
     const backend = new PciBackend({
-      platform: target,
+      platform: { ...target, withoutIommu: options['without-iommu'] ?? false },
       controlSocket: controlSocketPath(target),
       ...(options.sysfs && { sysfs: options.sysfs }),
       ...(hide && { hide }),

@@ -6,12 +6,19 @@ import { PcibackError } from '../toolstack/index.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
 
-export type Target = { readonly kind: 'loopback'; readonly directory: string } | { readonly kind: 'xen' };
+export interface Target {
+  readonly kind: 'loopback' | 'xen';
+  /** Where the daemon keeps what it knows, and where it is found. */
+  readonly directory: string;
+}
+
+/** Gone after a boot, when domain ids start again. */
+const xenDirectory = '/run/pciback';
 
 /** The directory that was named, else Xen. Throws NO-XEN. */
 export function findTarget(loopback: string | undefined): Target {
   if (loopback !== undefined) return { kind: 'loopback', directory: resolve(loopback) };
-  if (existsSync('/dev/xen')) return { kind: 'xen' };
+  if (existsSync('/dev/xen')) return { kind: 'xen', directory: xenDirectory };
   throw new PcibackError(
     'NO-XEN',
     'this machine does not run under Xen: there is no /dev/xen',
@@ -19,17 +26,13 @@ export function findTarget(loopback: string | undefined): Target {
   );
 }
 
-const directoryOf = (target: Target): string =>
-  target.kind === 'loopback' ? target.directory : '/run/pciback';
-
 /** Where the daemon listens for other commands. */
-export const controlSocketPath = (target: Target): string =>
-  target.kind === 'loopback' ? join(target.directory, 'state', 'control.sock') : '/run/pciback/control.sock';
+export const controlSocketPath = ({ directory }: Target): string => join(directory, 'state', 'control.sock');
 
 /** The directory, if a daemon that does not run any more has left functions hidden there, for the next one. */
 export function leftHidden(loopback: string | undefined): string | undefined {
   if (loopback === undefined && !existsSync('/dev/xen')) return undefined;
-  const directory = directoryOf(findTarget(loopback));
+  const { directory } = findTarget(loopback);
   try {
     return readdirSync(join(directory, 'state', 'function')).length > 0 ? directory : undefined;
   } catch {

@@ -7,16 +7,20 @@ import { findTarget, whileConnected } from './target.ts';
 export const unhide = defineCommand({
   operands: 'SPEC...',
   arity: [1, Number.POSITIVE_INFINITY],
-  description: `Gives hidden functions back to the host, each to the driver that had it. A function that a guest has is refused: detach it first. Names are written as for hide.`,
+  description: `Gives hidden functions back to the host, each to the driver that had it. A function that a guest has is refused: detach it first. So is one in quarantine, which may still do what its last guest told it. Names are written as for hide.`,
   examples: [{ line: 'pciback unhide 03:00.0', does: 'give 03:00.0 back' }],
-  options: loopbackOption,
+  options: {
+    ...loopbackOption,
+    force: { type: 'boolean', help: 'give it back although its reset has failed' },
+  },
   async run({ options, positionals }, { output, signal }) {
     const specs = positionals.map(readName);
+    const force = options.force ?? false;
     await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
       const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
       const functions = namedFunctions(specs, host);
       for (const sbdf of functions) {
-        await daemon.call('unhide', { function: sbdf }, { signal });
+        await daemon.call('unhide', { function: sbdf, force }, { signal });
         if (!options.json) output.print(`${sbdf} is the host's again`);
       }
       if (options.json) output.printJson(functions.map((sbdf) => ({ sbdf, state: 'host' })));

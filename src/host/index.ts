@@ -35,6 +35,7 @@ export type {
   Platform,
   PlatformOptions,
   Ring,
+  Taken,
 } from './platform.ts';
 export { leaveProcessGroup } from './process-group.ts';
 export { type ResetMethod, resetMethods } from './reset.ts';

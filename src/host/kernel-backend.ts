@@ -4,26 +4,26 @@
  * as long as its front-end has not come up.
  */
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PcibackError } from '../errors.ts';
+import type { HostRoot } from './host-root.ts';
 
-const driverOf = (sysfs: string, domid: number): string =>
+const driverOf = ({ sysfs }: HostRoot, domid: number): string =>
   join(sysfs, 'bus/xen-backend/devices', `pci-${domid}-0`, 'driver');
 
 /** Whether the kernel's driver has the PCI device of a guest. */
-export const kernelServes = (sysfs: string, domid: number): boolean => existsSync(driverOf(sysfs, domid));
+export const kernelServes = (root: HostRoot, domid: number): boolean => existsSync(driverOf(root, domid));
 
 /**
  * Unbinds it. The kernel then resets the functions that it had exported and writes Closed. Rejects with KERNEL-BACKEND when it does
  * not let go.
  */
-export async function takeFromKernel(sysfs: string, domid: number): Promise<void> {
+export async function takeFromKernel(root: HostRoot, domid: number): Promise<void> {
   try {
-    await writeFile(join(driverOf(sysfs, domid), 'unbind'), `pci-${domid}-0`, { flag: 'r+' });
+    await root.write(join(driverOf(root, domid), 'unbind'), `pci-${domid}-0`);
   } catch (cause) {
     // It has let go by itself meanwhile: the device is gone.
-    if (!kernelServes(sysfs, domid)) return;
+    if (!kernelServes(root, domid)) return;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new PcibackError(
       'KERNEL-BACKEND',

@@ -37,7 +37,7 @@ export class LoopbackPlatform implements Platform {
   /** Makes the model; the function itself is never touched. Throws BAD-DIRECTORY or BAD-FILE. */
   async takeFromHost(facts: FunctionFacts): Promise<Taken> {
     ensureModel(this.#directory, facts);
-    return { facts, powerControl: null, wasDriven: false };
+    return { facts, former: null, wasDriven: false };
   }
 
   /** The model stays: hardware does not go away when a driver takes it back. */

@@ -4,6 +4,7 @@
  */
 import type { Sbdf } from '../address.ts';
 import type { ConfigAccess, Resource } from '../config-space/access.ts';
+import type { FormerBinding } from './driver-binding.ts';
 import type { Inventory } from './sysfs.ts';
 
 /** What is known of a PCI function before anybody touches it. Plain data: it crosses threads and is stored. */
@@ -78,10 +79,10 @@ export type DomainState = 'absent' | 'running' | 'shutdown' | 'dying';
 
 /** What has to be remembered of a function to give it back as it was. Plain data: it is stored. */
 export interface Taken {
-  /** As the function is now that no driver of the host has it; `driver` still names the one that had it. */
+  /** As the function is now that no driver of the host has it; `driver` names the one that had it. */
   readonly facts: FunctionFacts;
-  /** What `power/control` said; null when there is nothing to put back. */
-  readonly powerControl: string | null;
+  /** Null when there is nothing to put back. */
+  readonly former: FormerBinding | null;
   /** A driver of the host may have left it at work. */
   readonly wasDriven: boolean;
 }

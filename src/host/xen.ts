@@ -1,9 +1,11 @@
-import type { Sbdf } from '../address.ts';
-import { formatSbdf } from '../address.ts';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { formatSbdf, type Sbdf } from '../address.ts';
 import { CapabilityId, Command, Header } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { PcibackError } from '../errors.ts';
-import { bindStub, type HostRoot, thisHost, unbindStub } from './driver-binding.ts';
+import { bindStub, type StubBinding, unbindStub } from './driver-binding.ts';
+import { type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { refuseInUse, usersOf } from './in-use.ts';
 import { kernelServes, takeFromKernel } from './kernel-backend.ts';
@@ -21,6 +23,8 @@ import { mapRecordFile } from './record-file.ts';
 import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
 import { SysfsFunction } from './sysfs-function.ts';
 
+const run = promisify(execFile);
+
 export interface XenOptions {
   readonly directory: string;
   readonly withoutIommu?: boolean;
@@ -34,7 +38,7 @@ export class XenPlatform implements Platform {
   readonly #host: HostRoot;
 
   /** Throws NO-XEN, NO-PERMISSION or NO-NATIVE-ADDON. */
-  constructor(options: XenOptions, hypervisor = Hypervisor.xen(), host = thisHost) {
+  constructor(options: XenOptions, hypervisor = Hypervisor.xen(), host = linuxHost) {
     this.#hypervisor = hypervisor;
     this.#options = options;
     this.#host = host;
@@ -55,25 +59,25 @@ export class XenPlatform implements Platform {
       if (uses.length > 0) throw refuseInUse(facts, uses);
     }
     this.#requireIommu();
-    const { stub, formerDriver, powerControl } = await bindStub(this.#host, facts);
+    const { stub, ...former } = await this.#bindStub(facts);
     const now = readSysfsFunction(this.#host.sysfs, sbdf);
-    const taken = { facts: { ...now, driver: formerDriver }, powerControl, wasDriven: true };
+    const taken = { facts: { ...now, driver: former.formerDriver }, former, wasDriven: true };
     // The kernel's stub has told Xen already.
     const prepared = stub === 'pci-stub' && hasMsix(now) ? this.#hypervisor.prepareMsix(sbdf) : 0;
     // A toolstack may have assigned it to a guest already. Where there is no quarantine the function is the host's until it is a guest's.
     if (prepared === 0) this.#hypervisor.assignDevice(quarantineDomid, sbdf);
     else {
-      await unbindStub(this.#host, facts, { formerDriver, powerControl });
+      await unbindStub(this.#host, facts, former);
       throw hypercallFailed(`Xen cannot make ready the MSI-X table of ${formatSbdf(sbdf)}`, prepared);
     }
     return taken;
   }
 
-  async returnToHost({ facts, powerControl }: Taken): Promise<void> {
-    const { sbdf, driver } = facts;
+  async returnToHost({ facts, former }: Taken): Promise<void> {
+    const { sbdf } = facts;
     this.#hypervisor.deassignDevice(quarantineDomid, sbdf);
     if (hasMsix(facts)) this.#hypervisor.releaseMsix(sbdf);
-    await unbindStub(this.#host, facts, { formerDriver: driver, powerControl });
+    if (former) await unbindStub(this.#host, facts, former);
   }
 
   openFunction(sbdf: Sbdf): HostFunction {
@@ -107,11 +111,11 @@ export class XenPlatform implements Platform {
   }
 
   kernelServes(domid: number): boolean {
-    return kernelServes(this.#host.sysfs, domid);
+    return kernelServes(this.#host, domid);
   }
 
   async takeFromKernel(domid: number): Promise<void> {
-    await takeFromKernel(this.#host.sysfs, domid);
+    await takeFromKernel(this.#host, domid);
   }
 
   mapMsi(domid: number, sbdf: Sbdf, entry: number, tableBase: bigint): number {
@@ -144,6 +148,17 @@ export class XenPlatform implements Platform {
   /** What was opened through the platform stays open. */
   close(): void {
     this.#hypervisor.close();
+  }
+
+  /** A stub that is not loaded is loaded: it does nothing by itself. */
+  async #bindStub(facts: FunctionFacts): Promise<StubBinding> {
+    try {
+      return await bindStub(this.#host, facts);
+    } catch (error) {
+      if (!(error instanceof PcibackError) || error.reason !== 'NO-STUB-DRIVER') throw error;
+      await run('modprobe', ['pci-stub']).catch(() => undefined);
+      return bindStub(this.#host, facts);
+    }
   }
 
   #requireIommu(): void {

@@ -20,6 +20,9 @@ export const errorPath = (domid: number): string => `${domainPath(0)}/error/back
 /** Says which domain a function is handed to: the claim that keeps two toolstacks from handing it out twice. */
 export const claimPath = (sbdf: Sbdf): string => `/libxl/pci/${formatXenstoreSbdf(sbdf)}/domid`;
 
+/** Where libxl keeps the sysfs directory of the driver that a function goes back to. */
+export const driverPath = (sbdf: Sbdf): string => `/libxl/pci/${formatXenstoreSbdf(sbdf)}/driver_path`;
+
 /** The guest whose back-end directory, or something in it, a watch reports; undefined for the root itself. */
 export function domidOfBackendPath(path: string): number | undefined {
   const match = /^\/local\/domain\/0\/backend\/pci\/(0|[1-9]\d{0,4})(?:\/|$)/.exec(path);
