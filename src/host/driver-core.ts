@@ -5,19 +5,22 @@ import { basename, join } from 'node:path';
 import { formatSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { driverDirectory, functionDirectory, type HostRoot } from './host-root.ts';
+import { noSuchFunction } from './sysfs.ts';
 
 export class DriverCore {
   /** As the attributes of buses and drivers spell the function. */
   readonly name: string;
   readonly #root: HostRoot;
+  readonly #sbdf: Sbdf;
   readonly #directory: string;
 
   /** Throws NO-SUCH-FUNCTION. */
   constructor(root: HostRoot, sbdf: Sbdf) {
     this.name = formatSbdf(sbdf);
     this.#root = root;
+    this.#sbdf = sbdf;
     this.#directory = functionDirectory(root, sbdf);
-    if (!existsSync(this.#directory)) throw this.#gone();
+    if (!existsSync(this.#directory)) throw noSuchFunction(sbdf);
   }
 
   /** The driver that has the function now. */
@@ -87,7 +90,7 @@ export class DriverCore {
     try {
       return await read(path);
     } catch (error) {
-      if (!existsSync(this.#directory)) throw this.#gone(error);
+      if (!existsSync(this.#directory)) throw noSuchFunction(this.#sbdf, error);
       if (codeOf(error) === 'ENOENT') return null;
       throw this.#refusal(`reading ${path}`, error);
     }
@@ -97,7 +100,7 @@ export class DriverCore {
     try {
       await this.#root.write(path, text);
     } catch (error) {
-      if (!existsSync(this.#directory)) throw this.#gone(error);
+      if (!existsSync(this.#directory)) throw noSuchFunction(this.#sbdf, error);
       throw this.#refusal(`writing '${text.trim()}' to ${path}`, error);
     }
   }
@@ -112,15 +115,6 @@ export class DriverCore {
           remedies[code] ?? 'the kernel log (dmesg) tells what the driver met with',
         ] as const);
     return new PcibackError(reason, `${this.name}: ${attempt} failed: ${code}`, remedy, { cause });
-  }
-
-  #gone(cause?: unknown): PcibackError {
-    return new PcibackError(
-      'NO-SUCH-FUNCTION',
-      `${this.name} is not on this host`,
-      '"pciback list" shows the functions that are',
-      { cause },
-    );
   }
 }
 

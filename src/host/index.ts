@@ -39,4 +39,5 @@ export type {
 } from './platform.ts';
 export { leaveProcessGroup } from './process-group.ts';
 export { type ResetMethod, resetMethods } from './reset.ts';
-export { type Inventory, readSysfs } from './sysfs.ts';
+export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
+export { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';

@@ -62,6 +62,30 @@ export function readSysfs(directory: string, origin: 'host' | 'tree'): Inventory
   return { functions, warnings };
 }
 
+/**
+ * Reads one function of this machine anew; `sysfs` stands for /sys. Throws NO-SUCH-FUNCTION, or BAD-FILE when it does not
+ * answer any more.
+ */
+export function readSysfsFunction(sysfs: string, sbdf: Sbdf): FunctionFacts {
+  const directory = join(sysfs, 'bus/pci/devices', formatSbdf(sbdf));
+  if (!existsSync(directory)) throw noSuchFunction(sbdf);
+  const draft = readFunction(directory, sbdf, 'host');
+  const { resetMethods } = draft;
+  if (resetMethods !== null) return { ...draft, resetMethods };
+  // Which methods there are is then to be told from the whole host.
+  return (
+    readSysfs(sysfs, 'host').functions.find((facts) => facts.sbdf === sbdf) ?? { ...draft, resetMethods: [] }
+  );
+}
+
+export const noSuchFunction = (sbdf: Sbdf, cause?: unknown): PcibackError =>
+  new PcibackError(
+    'NO-SUCH-FUNCTION',
+    `${formatSbdf(sbdf)} is not on this host`,
+    '"pciback list" shows the functions that are',
+    { cause },
+  );
+
 function devicesDirectory(directory: string): string {
   const nested = ['bus/pci/devices', 'devices'].map((below) => join(directory, below)).find(existsSync);
   if (nested !== undefined) return nested;

@@ -133,6 +133,8 @@ export class FakeHost implements HostRoot {
         return this.#bind(driver);
       case 'unbind':
         return this.#unbind();
+      case 'reset':
+        return;
       case 'remove_slot':
         return writeFileSync(this.#slots, '');
       default:
