@@ -63,6 +63,11 @@ export class SysfsFunction implements HostFunction {
     }
   }
 
+  /** The kernel restores its own; of others only a hypervisor knows. */
+  restoreVectors(): void {
+    // See XenFunction.
+  }
+
   #resetFailed(method: string, cause: unknown): unknown {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === undefined) return cause;

@@ -19,6 +19,7 @@ import type {
   Ring,
   Taken,
 } from './platform.ts';
+import { nativeAddon } from './native.ts';
 import { mapRecordFile } from './record-file.ts';
 import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
 import { SysfsFunction } from './sysfs-function.ts';
@@ -81,7 +82,7 @@ export class XenPlatform implements Platform {
   }
 
   openFunction(sbdf: Sbdf): HostFunction {
-    return new XenFunction(this.#host, readSysfsFunction(this.#host.sysfs, sbdf), this.#hypervisor);
+    return new XenFunction(this.#host, sbdf, this.#hypervisor);
   }
 
   openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring {
@@ -175,8 +176,8 @@ export class XenPlatform implements Platform {
 class XenFunction extends SysfsFunction {
   readonly #hypervisor: Hypervisor;
 
-  constructor(host: HostRoot, facts: FunctionFacts, hypervisor: Hypervisor) {
-    super(host, facts);
+  constructor(host: HostRoot, sbdf: Sbdf, hypervisor: Hypervisor) {
+    super(host, sbdf, nativeAddon().ConfigFile);
     this.#hypervisor = hypervisor;
   }
 

@@ -3,6 +3,7 @@ export {
   backendPath,
   backendRoot,
   claimPath,
+  driverPath,
   domainPath,
   domidOfBackendPath,
   errorPath,

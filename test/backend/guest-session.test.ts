@@ -8,7 +8,7 @@ import { Registry } from '../../src/backend/registry.ts';
 import { FileStore } from '../../src/backend/store.ts';
 import { seize } from '../../src/config-space/index.ts';
 import { capturedFunctions } from '../../src/host/captures/index.ts';
-import { type FunctionFacts, ensureModel, openModel } from '../../src/host/index.ts';
+import { type FunctionFacts, ensureModel, openModel, openPlatform } from '../../src/host/index.ts';
 import type { BackendEvent } from '../../src/monitor/index.ts';
 import { BridgeMap } from '../../src/topology/index.ts';
 import { attach, defaultPciOptions } from '../../src/toolstack/index.ts';
@@ -32,13 +32,17 @@ async function sessionOn(workers: Piscina<GuestTask, void>) {
   ensureModel(directory, nic);
   const registry = new Registry(join(directory, 'state/function'), () => {});
   const hardware = openModel(directory, nic.sbdf);
-  registry.add(nic, seize(hardware, nic));
+  registry.add({ facts: nic, former: null, wasDriven: false }, seize(hardware, nic));
+  const platform = openPlatform({ kind: 'loopback', directory });
+  onTestFinished(() => platform.close());
   const events: BackendEvent[] = [];
   const host: SessionHost = {
     registry,
     xenstore: store,
     pool: workers,
-    platform: { kind: 'loopback', directory },
+    platform,
+    where: { kind: 'loopback', directory },
+    host: { hideListed: async () => {} },
     topology: 'vpci',
     bridges: () => new BridgeMap([]),
     ports: new FileStore(join(directory, 'state/port'), (value) => typeof value === 'number'),
@@ -47,7 +51,7 @@ async function sessionOn(workers: Piscina<GuestTask, void>) {
   await loopback.createDomain(domid);
   const attached = attach(store, domid, [{ sbdf: nic.sbdf, devfn: 0, options: defaultPciOptions }]);
   await loopback.awaitValue(`${backendPath(domid)}/num_devs`, '1');
-  const session = new GuestSession(host, domid, await readGuestView(store, domid));
+  const session = new GuestSession(host, domid, await readGuestView(store, platform, domid));
   return { session, events, attached };
 }
 

@@ -33,6 +33,7 @@ const view = (own: XenbusState, frontend: XenbusState, more: Partial<GuestView> 
   frontendPath: frontendPath(5),
   frontendState: frontend,
   introduced: true,
+  ended: false,
   devices: [listed(XenbusState.Initialised)],
   badCount: undefined,
   ...more,
