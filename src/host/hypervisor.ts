@@ -4,7 +4,7 @@ import { PcibackError } from '../errors.ts';
 import type { Reason } from '../errors.ts';
 import { answers, domainStates, isNativeError, looks, nativeAddon } from './native.ts';
 import type { NativeHypervisor, NativeRing } from './native.ts';
-import type { Answer, Look, Ring } from './platform.ts';
+import type { Answer, DomainState, Look, Ring } from './platform.ts';
 import { xenRefusal } from './xen-refusal.ts';
 import type { Sbdf } from '../address.ts';
 
@@ -53,12 +53,6 @@ class NativeBackedRing implements Ring {
   }
 }
 
-/** What a domain is doing; `absent`: there is none. */
-export type DomainState = (typeof domainStates)[number];
-
-/** DOMID_IO: the owner of functions in quarantine, whose DMA goes nowhere. */
-export const domidIo = 0x7ff1;
-
 /** A native thread that serves a ring. */
 export interface Responder {
   /** Ends the thread and returns the number of requests it answered; 0 when it has ended already. */
@@ -80,7 +74,7 @@ function explained<T>(domid: number, open: () => T): T {
 function said(answer: number, what: string): number {
   if (answer >= 0) return answer;
   const message = `the hypervisor does not tell ${what}: ${getSystemErrorName(answer)}`;
-  throw new PcibackError('INTERNAL', message, 'look for its reason with "xl dmesg"');
+  throw new PcibackError('HYPERCALL-FAILED', message, 'see what Xen says of it: xl dmesg');
 }
 
 export class Hypervisor {
@@ -189,12 +183,12 @@ export class Hypervisor {
     return this.#native.restoreMsi(sbdf);
   }
 
-  /** Gives the function to a domain, or to `domidIo`: 0, or a negative errno (-16: another guest has it; -95: no IOMMU). */
+  /** Gives the function to a domain, or to DOMID_IO, which is quarantine: 0, or a negative errno (-16: another guest has it; -95: no IOMMU). */
   assignDevice(domid: number, sbdf: Sbdf): number {
     return this.#native.assignDevice(domid, sbdf);
   }
 
-  /** Takes the function from a domain, or from `domidIo`: 0, or a negative errno. Xen may put it into quarantine. */
+  /** Takes the function from a domain, or from DOMID_IO: 0, or a negative errno. Xen may put it into quarantine. */
   deassignDevice(domid: number, sbdf: Sbdf): number {
     return this.#native.deassignDevice(domid, sbdf);
   }
@@ -214,7 +208,7 @@ export class Hypervisor {
     return this.#native.irqPermission(domid, pirq, allow);
   }
 
-  /** @throws PcibackError INTERNAL when the hypervisor does not say. */
+  /** @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say. */
   domainState(domid: number): DomainState {
     const state = said(this.#native.domainState(domid), `the state of domain ${domid}`);
     return domainStates[state] ?? 'absent';
@@ -222,7 +216,7 @@ export class Hypervisor {
 
   /**
    * Whether an IOMMU confines the DMA of functions. False on the loopback platform, where nothing does DMA.
-   * @throws PcibackError INTERNAL when the hypervisor does not say.
+   * @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say.
    */
   hasIommu(): boolean {
     return said(this.#native.hasIommu(), 'whether there is an IOMMU') === 1;

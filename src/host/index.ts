@@ -12,7 +12,7 @@ export {
 export { type FileLock, hasVanished, lockFile, mapFile } from './files.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';
 export { type HostRoot, linuxHost } from './host-root.ts';
-export { type DomainState, domidIo, Hypervisor } from './hypervisor.ts';
+export { Hypervisor } from './hypervisor.ts';
 export { isBridge } from './identity.ts';
 export {
   captureInventory,
