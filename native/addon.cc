@@ -1,4 +1,5 @@
 // What JavaScript sees of native/. src/host/native.ts gives it types.
+#include "config_file.h"
 #include "front.h"
 #include "hypervisor.h"
 #include "js.h"
@@ -65,6 +66,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   addon->ring = Napi::Persistent(Ring::define(env));
   addon->responder = Napi::Persistent(ResponderObject::define(env));
   env.SetInstanceData(addon);
+  exports.Set("ConfigFile", ConfigFile::define(env));
   exports.Set("Hypervisor", HypervisorObject::define(env));
   exports.Set("FrontRing", FrontObject::define(env));
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));

@@ -4,6 +4,7 @@
     'sources': [
       'addon.cc',
       'back_end.cc',
+      'config_file.cc',
       'event_loop_watch.cc',
       'fault_guard.cc',
       'front.cc',
@@ -18,7 +19,9 @@
       'responder.cc',
       'ring.cc',
       'xen.cc',
+      'xen_control.cc',
       'xen_libraries.cc',
+      'xen_physdev.cc',
     ],
     'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
     'defines': [

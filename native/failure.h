@@ -2,17 +2,19 @@
 #pragma once
 
 #include <cerrno>
+#include <string>
 
 namespace pciback {
 
 struct [[nodiscard]] Failure {
   int error = 0;  // an errno, or 0 for success
   const char* operation = "";
+  std::string subject = {};  // what it met, where that is not what the caller named
 
   explicit operator bool() const { return error != 0; }
 };
 
-inline constexpr Failure kSuccess{};
+inline const Failure kSuccess{};
 
 inline Failure from_errno(const char* operation) { return {errno, operation}; }
 

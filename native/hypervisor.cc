@@ -1,11 +1,43 @@
-// The object JavaScript holds for its connection to the hypervisor: opens rings, maps pirqs.
+// The object JavaScript holds for its connection to the hypervisor: opens rings, maps pirqs, gives functions to domains.
 #include "hypervisor.h"
 
-#include "js.h"
 #include "responder.h"
 #include "ring.h"
 
 namespace pciback {
+
+// 0 where the platform has nothing to do. A wrong argument has thrown already.
+template <typename Operation, typename... Values>
+Napi::Value HypervisorObject::run(const Napi::CallbackInfo& info, const Arguments& arguments,
+                                  Operation PlatformOps::*operation, const Values&... values) {
+  Connection* to = arguments.ok() ? connection(info.Env()) : nullptr;
+  if (!to) return info.Env().Undefined();
+  const auto call = to->ops.*operation;
+  return Napi::Number::New(info.Env(), call ? call(to->hypervisor, values...) : 0);
+}
+
+template <auto kOperation>
+Napi::Value HypervisorObject::with_interrupt(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  const uint32_t interrupt = arguments.integer(1, "interrupt", 0, INT32_MAX);
+  return run(info, arguments, kOperation, domid, interrupt);
+}
+
+template <auto kOperation>
+Napi::Value HypervisorObject::with_function(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t sbdf = arguments.u32(0, "sbdf");
+  return run(info, arguments, kOperation, sbdf);
+}
+
+template <auto kOperation>
+Napi::Value HypervisorObject::with_owner(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid_or_io(0);
+  const uint32_t sbdf = arguments.u32(1, "sbdf");
+  return run(info, arguments, kOperation, domid, sbdf);
+}
 
 Napi::Function HypervisorObject::define(Napi::Env env) {
   using Self = HypervisorObject;
@@ -15,8 +47,19 @@ Napi::Function HypervisorObject::define(Napi::Env env) {
                          InstanceMethod<&Self::start_responder>("startResponder"),
                          InstanceMethod<&Self::discard_port>("discardPort"),
                          InstanceMethod<&Self::map_msi>("mapMsi"),
-                         InstanceMethod<&Self::unmap_pirq>("unmapPirq"),
-                         InstanceMethod<&Self::claim_pirq>("claimPirq"),
+                         InstanceMethod<&Self::with_interrupt<&PlatformOps::map_gsi>>("mapGsi"),
+                         InstanceMethod<&Self::with_interrupt<&PlatformOps::unmap_pirq>>("unmapPirq"),
+                         InstanceMethod<&Self::with_interrupt<&PlatformOps::claim_pirq>>("claimPirq"),
+                         InstanceMethod<&Self::with_function<&PlatformOps::prepare_msix>>("prepareMsix"),
+                         InstanceMethod<&Self::with_function<&PlatformOps::release_msix>>("releaseMsix"),
+                         InstanceMethod<&Self::with_function<&PlatformOps::restore_msi>>("restoreMsi"),
+                         InstanceMethod<&Self::with_owner<&PlatformOps::assign_device>>("assignDevice"),
+                         InstanceMethod<&Self::with_owner<&PlatformOps::deassign_device>>("deassignDevice"),
+                         InstanceMethod<&Self::memory_permission>("memoryPermission"),
+                         InstanceMethod<&Self::port_permission>("portPermission"),
+                         InstanceMethod<&Self::irq_permission>("irqPermission"),
+                         InstanceMethod<&Self::domain_state>("domainState"),
+                         InstanceMethod<&Self::has_iommu>("hasIommu"),
                          InstanceMethod<&Self::release_pirqs>("releasePirqs"),
                          InstanceMethod<&Self::raise_pirq>("raisePirq"),
                          InstanceMethod<&Self::close>("close"),
@@ -76,27 +119,43 @@ Napi::Value HypervisorObject::map_msi(const Napi::CallbackInfo& info) {
   vector.sbdf = arguments.u32(1, "sbdf");
   vector.entry = static_cast<int32_t>(arguments.signed_integer(2, "entry", -1, 2047));
   vector.table_base = arguments.u64(3, "tableBase");
-  Connection* to = arguments.ok() ? connection(info.Env()) : nullptr;
-  if (!to) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), to->ops.map_msi(to->hypervisor, domid, vector));
+  return run(info, arguments, &PlatformOps::map_msi, domid, vector);
 }
 
-Napi::Value HypervisorObject::with_pirq(const Napi::CallbackInfo& info, PirqOperation operation) {
+Napi::Value HypervisorObject::memory_permission(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  const uint64_t start = arguments.u64(1, "start");
+  const uint64_t size = arguments.u64(2, "size");
+  const bool allow = arguments.boolean(3, "allow");
+  return run(info, arguments, &PlatformOps::memory_permission, domid, start, size, allow);
+}
+
+Napi::Value HypervisorObject::port_permission(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  const uint32_t first = arguments.integer(1, "first", 0, 0xffff);
+  const uint32_t count = arguments.integer(2, "count", 1, 0x10000);
+  const bool allow = arguments.boolean(3, "allow");
+  return run(info, arguments, &PlatformOps::port_permission, domid, first, count, allow);
+}
+
+Napi::Value HypervisorObject::irq_permission(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const uint32_t domid = arguments.domid(0);
   const uint32_t pirq = arguments.u32(1, "pirq");
-  Connection* to = arguments.ok() ? connection(info.Env()) : nullptr;
-  if (!to) return info.Env().Undefined();
-  const auto run = to->ops.*operation;
-  return Napi::Number::New(info.Env(), run ? run(to->hypervisor, domid, pirq) : 0);
+  const bool allow = arguments.boolean(2, "allow");
+  return run(info, arguments, &PlatformOps::irq_permission, domid, pirq, allow);
 }
 
-Napi::Value HypervisorObject::unmap_pirq(const Napi::CallbackInfo& info) {
-  return with_pirq(info, &PlatformOps::unmap_pirq);
+Napi::Value HypervisorObject::domain_state(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  return run(info, arguments, &PlatformOps::domain_state, domid);
 }
 
-Napi::Value HypervisorObject::claim_pirq(const Napi::CallbackInfo& info) {
-  return with_pirq(info, &PlatformOps::claim_pirq);
+Napi::Value HypervisorObject::has_iommu(const Napi::CallbackInfo& info) {
+  return run(info, Arguments(info), &PlatformOps::has_iommu);
 }
 
 void HypervisorObject::release_pirqs(const Napi::CallbackInfo& info) {

@@ -4,13 +4,15 @@
 
 namespace pciback {
 
-void throw_failure(Napi::Env env, const Failure& failure, const std::string& subject) {
+void throw_failure(Napi::Env env, const Failure& failure, const std::string& named) {
+  const std::string& subject = failure.subject.empty() ? named : failure.subject;
   const std::string code = uv_err_name(-failure.error);
   const std::string meaning = uv_strerror(-failure.error);
   Napi::Error error = Napi::Error::New(env, code + ": " + meaning + ", " + failure.operation + " " + subject);
   error.Set("code", Napi::String::New(env, code));
   error.Set("errno", Napi::Number::New(env, -failure.error));
   error.Set("syscall", Napi::String::New(env, failure.operation));
+  error.Set("subject", Napi::String::New(env, subject));
   error.ThrowAsJavaScriptException();
 }
 
@@ -32,6 +34,12 @@ int64_t Arguments::signed_integer(size_t index, const char* name, double first, 
 
 uint32_t Arguments::integer(size_t index, const char* name, double first, double last) {
   return static_cast<uint32_t>(signed_integer(index, name, first, last));
+}
+
+uint32_t Arguments::domid_or_io(size_t index) {
+  const Napi::Value value = info_[index];
+  if (value.IsNumber() && value.As<Napi::Number>().DoubleValue() == kDomidIo) return kDomidIo;
+  return domid(index);
 }
 
 uint64_t Arguments::u64(size_t index, const char* name) {

@@ -19,10 +19,12 @@ struct Addon {
   Napi::FunctionReference responder;
 };
 
-inline constexpr double kLastDomid = 32751;  // DOMID_FIRST_RESERVED - 1
+inline constexpr double kLastDomid = 32751;   // DOMID_FIRST_RESERVED - 1
+inline constexpr uint32_t kDomidIo = 0x7ff1;  // DOMID_IO, which holds the functions that are in quarantine
 
-// An Error with the fields that Node's own system errors have: code, errno, syscall.
-void throw_failure(Napi::Env env, const Failure& failure, const std::string& subject);
+// An Error with the fields that Node's own system errors have (code, errno, syscall), and the subject: what the caller named,
+// unless the failure knows better.
+void throw_failure(Napi::Env env, const Failure& failure, const std::string& named);
 
 // Reads arguments one by one. The first wrong one throws a TypeError that says what was expected, and makes `ok` false.
 class Arguments {
@@ -31,6 +33,7 @@ class Arguments {
 
   uint32_t integer(size_t index, const char* name, double first, double last);
   uint32_t domid(size_t index) { return integer(index, "domid", 0, kLastDomid); }
+  uint32_t domid_or_io(size_t index);
   uint32_t u32(size_t index, const char* name) { return integer(index, name, 0, UINT32_MAX); }
   // A 32-bit register value, whichever sign its reader gave it.
   uint32_t word(size_t index, const char* name) {

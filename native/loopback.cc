@@ -132,6 +132,12 @@ Failure raise_pirq(Hypervisor* hypervisor, uint32_t domid, uint32_t pirq) {
   return kSuccess;
 }
 
+int domain_state(Hypervisor* hypervisor, uint32_t domid) {
+  DomainState state;
+  const Failure failure = mine(hypervisor)->directory.read_domain(domid, &state);
+  return failure ? -failure.error : static_cast<int>(state);
+}
+
 }  // namespace
 
 constinit const PlatformOps kLoopbackPlatform = {
@@ -153,6 +159,17 @@ constinit const PlatformOps kLoopbackPlatform = {
     .claim_pirq = claim_pirq,
     .release_pirqs = release_pirqs,
     .raise_pirq = raise_pirq,
+    .map_gsi = nullptr,
+    .prepare_msix = nullptr,
+    .release_msix = nullptr,
+    .restore_msi = nullptr,
+    .assign_device = nullptr,
+    .deassign_device = nullptr,
+    .memory_permission = nullptr,
+    .port_permission = nullptr,
+    .irq_permission = nullptr,
+    .domain_state = domain_state,
+    .has_iommu = nullptr,
 };
 
 }  // namespace pciback

@@ -172,6 +172,22 @@ bool LoopbackDirectory::stat_peer(uint32_t domid, uint32_t port, struct stat* ou
   return fstatat(root_.get(), path.c_str(), out, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+Failure LoopbackDirectory::read_domain(uint32_t domid, DomainState* out) const {
+  const std::string path = "dom/" + decimal(domid);
+  Fd fd(openat(root_.get(), path.c_str(), O_RDONLY | kUseAsIs));
+  if (!fd && errno != ENOENT) return from_errno("open");
+  *out = DomainState::absent;
+  if (!fd) return kSuccess;
+  char bytes[32];
+  const ssize_t length = read(fd.get(), bytes, sizeof bytes);
+  if (length < 0) return from_errno("read");
+  const std::string_view text(bytes, static_cast<size_t>(length));
+  *out = text.starts_with("dying")      ? DomainState::dying
+         : text.starts_with("shutdown") ? DomainState::shutdown
+                                        : DomainState::running;
+  return kSuccess;
+}
+
 uint32_t drain_fifo(int fd) {
   uint32_t total = 0;
   char bytes[4096];

@@ -1,5 +1,6 @@
 // The directory that stands for a hypervisor, as other programs know it too:
 //
+//     dom/<domid>               text "running", "shutdown <code>" or "dying"; no file: no domain
 //     gnt/<domid>/<ref>         4096-byte file, mapped shared: the page that <domid> granted as <ref>
 //     evt/<domid>/<port>        FIFO; a byte in it: the event is pending on that port
 //     evt/<domid>/<port>.peer   text "<domid> <port>": the other end of the channel
@@ -17,6 +18,7 @@
 
 #include "failure.h"
 #include "fd.h"
+#include "platform.h"
 
 namespace pciback {
 
@@ -48,6 +50,8 @@ class LoopbackDirectory {
   Failure read_peer(uint32_t domid, uint32_t port, Peer* out) const;
   // Changes whenever the peer file is replaced. False when there is none.
   bool stat_peer(uint32_t domid, uint32_t port, struct stat* out) const;
+
+  Failure read_domain(uint32_t domid, DomainState* out) const;
 
   // A domain that joins makes its own subdirectories.
   Failure create_domain(uint32_t domid) const;

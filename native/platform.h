@@ -28,9 +28,14 @@ struct MsiVector {
   uint64_t table_base = 0;  // start of the BAR that holds the MSI-X table, or 0
 };
 
+enum class DomainState { absent = 0, running = 1, shutdown = 2, dying = 3 };
+
+// Functions go by segment << 16 | bus << 8 | devfn. What returns an int returns a negative errno when it fails, and 0 when it
+// succeeds unless something else is said.
 struct PlatformOps {
   const char* name;
 
+  // `where` is the directory of the loopback provider; of the xen provider the root of the file system, "/".
   Failure (*open)(const std::string& where, Hypervisor** out);
   void (*close)(Hypervisor*);
 
@@ -59,6 +64,29 @@ struct PlatformOps {
   void (*release_pirqs)(Hypervisor*, uint32_t domid);
   // Delivers an interrupt in place of the hardware. Null where there is hardware.
   Failure (*raise_pirq)(Hypervisor*, uint32_t domid, uint32_t pirq);
+
+  // What follows is null where functions are not hardware, `domain_state` excepted.
+
+  // A pirq > 0 of the guest for the legacy interrupt `gsi`.
+  int (*map_gsi)(Hypervisor*, uint32_t domid, uint32_t gsi);
+  // Lets the hypervisor find the MSI-X table, which a guest may not write from then on; the function must decode memory.
+  int (*prepare_msix)(Hypervisor*, uint32_t sbdf);
+  int (*release_msix)(Hypervisor*, uint32_t sbdf);
+  // Writes the mapped vectors into the function again, after a reset.
+  int (*restore_msi)(Hypervisor*, uint32_t sbdf);
+
+  // Gives the function's DMA to a domain, or takes it; domid may be DOMID_IO.
+  int (*assign_device)(Hypervisor*, uint32_t domid, uint32_t sbdf);
+  int (*deassign_device)(Hypervisor*, uint32_t domid, uint32_t sbdf);
+  // Bytes, rounded out to whole pages.
+  int (*memory_permission)(Hypervisor*, uint32_t domid, uint64_t start, uint64_t size, bool allow);
+  int (*port_permission)(Hypervisor*, uint32_t domid, uint32_t first, uint32_t count, bool allow);
+  int (*irq_permission)(Hypervisor*, uint32_t domid, uint32_t pirq, bool allow);
+
+  // A DomainState.
+  int (*domain_state)(Hypervisor*, uint32_t domid);
+  // 1 when an IOMMU confines the DMA of functions, else 0.
+  int (*has_iommu)(Hypervisor*);
 };
 
 // The provider of this name; null when there is none.

@@ -1,48 +1,18 @@
-// The xen provider: grants, event channels and physdev operations through Xen's own libraries. The caller is domain 0.
+// The xen provider: grants and event channels through Xen's own libraries. The caller is domain 0.
 #include <fcntl.h>
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <cstring>
+#include <memory>
 
-#include "platform.h"
-#include "xen_libraries.h"
+#include "xen_hypervisor.h"
 
 namespace pciback {
 namespace {
 
 using xen::Libraries;
-
-// __HYPERVISOR_physdev_op and its operations (xen/include/public/physdev.h): a stable interface.
-constexpr unsigned kPhysdevOp = 33;
-constexpr uint64_t kMapPirq = 13;
-constexpr uint64_t kUnmapPirq = 14;
-constexpr int32_t kMsiOfSegment = 3;  // MAP_PIRQ_TYPE_MSI_SEG
-constexpr int32_t kMsi = 0;           // MAP_PIRQ_TYPE_MSI, for a Xen that knows no segments
-
-struct MapPirq {
-  uint16_t domid;
-  int32_t type;
-  int32_t index;
-  int32_t pirq;
-  int32_t bus;  // segment in the upper half
-  int32_t devfn;
-  int32_t entry;
-  uint64_t table_base;
-};
-static_assert(sizeof(MapPirq) == 40 && offsetof(MapPirq, table_base) == 32);
-
-struct UnmapPirq {
-  uint16_t domid;
-  int32_t pirq;
-};
-static_assert(sizeof(UnmapPirq) == 8);
-
-struct XenHypervisor {
-  const Libraries& xen;
-  xen::xengnttab_handle* grants;
-  xen::xencall_handle* calls;
-};
+using xen::mine;
+using xen::XenHypervisor;
 
 struct XenChannel {
   const Libraries& xen;
@@ -51,49 +21,48 @@ struct XenChannel {
   uint32_t port;
 };
 
-XenHypervisor* mine(Hypervisor* hypervisor) { return reinterpret_cast<XenHypervisor*>(hypervisor); }
 XenChannel* mine(EventChannel* channel) { return reinterpret_cast<XenChannel*>(channel); }
 const XenChannel* mine(const EventChannel* channel) { return reinterpret_cast<const XenChannel*>(channel); }
 
-Failure open(const std::string&, Hypervisor** out) {
-  std::string missing;
-  const Libraries* xen = xen::load_libraries(&missing);
-  if (!xen) return Failure{ELIBACC, "dlopen"};
-  auto* grants = xen->xengnttab_open(nullptr, 0);
-  if (!grants) return from_errno("xengnttab_open");
-  auto* calls = xen->xencall_open(nullptr, 0);
-  if (!calls) {
-    const Failure failure = from_errno("xencall_open");
-    xen->xengnttab_close(grants);
-    return failure;
-  }
-  *out = reinterpret_cast<Hypervisor*>(new XenHypervisor{*xen, grants, calls});
+// Opens all that serving guests will need, so that what is missing or forbidden is known before a guest asks.
+Failure open(const std::string& root, Hypervisor** out) {
+  auto self = std::make_unique<XenHypervisor>();
+  const Libraries& xen = self->libraries;
+  if (Failure failure = xen::load_libraries(root, &self->libraries)) return failure;
+  self->grants = xen.xengnttab_open(xen::silence(), 0);
+  if (!self->grants) return {errno, "xengnttab_open", "/dev/xen/gntdev"};
+  auto* channels = xen.xenevtchn_open(xen::silence(), 0);
+  if (!channels) return {errno, "xenevtchn_open", "/dev/xen/evtchn"};
+  xen.xenevtchn_close(channels);
+  self->calls = xen.xencall_open(xen::silence(), 0);
+  if (!self->calls) return {errno, "xencall_open", "/dev/xen/privcmd"};
+  self->control = xen.xc_interface_open(xen::silence(), xen::silence(), 0);
+  if (!self->control) return {errno, "xc_interface_open", "/dev/xen/privcmd"};
+  const int seen = xen::domain_state(reinterpret_cast<Hypervisor*>(self.get()), 0);
+  if (seen < 0) return {-seen, "xc_domain_getinfolist", "domain 0"};
+  *out = reinterpret_cast<Hypervisor*>(self.release());
   return kSuccess;
 }
 
-void close(Hypervisor* hypervisor) {
-  XenHypervisor* self = mine(hypervisor);
-  self->xen.xencall_close(self->calls);
-  self->xen.xengnttab_close(self->grants);
-  delete self;
-}
+void close(Hypervisor* hypervisor) { delete mine(hypervisor); }
 
 // A granted page cannot be taken away while it is mapped: a domain that ends stays a zombie until we let go of it.
 Failure map_grant(Hypervisor* hypervisor, uint32_t domid, uint32_t ref, Grant* out) {
-  XenHypervisor* self = mine(hypervisor);
-  void* page = self->xen.xengnttab_map_grant_ref(self->grants, domid, ref, PROT_READ | PROT_WRITE);
+  const XenHypervisor& self = *mine(hypervisor);
+  void* page = self.libraries.xengnttab_map_grant_ref(self.grants, domid, ref, PROT_READ | PROT_WRITE);
   if (!page) return from_errno("map_grant");
   *out = Grant{page, nullptr, nullptr};
   return kSuccess;
 }
 
 void unmap_grant(Hypervisor* hypervisor, Grant* grant) {
-  mine(hypervisor)->xen.xengnttab_unmap(mine(hypervisor)->grants, grant->page, 1);
+  const XenHypervisor& self = *mine(hypervisor);
+  self.libraries.xengnttab_unmap(self.grants, grant->page, 1);
 }
 
 Failure bind_interdomain(Hypervisor* hypervisor, uint32_t domid, uint32_t remote_port, EventChannel** out) {
-  const Libraries& xen = mine(hypervisor)->xen;
-  auto* handle = xen.xenevtchn_open(nullptr, 0);
+  const Libraries& xen = mine(hypervisor)->libraries;
+  auto* handle = xen.xenevtchn_open(xen::silence(), 0);
   if (!handle) return from_errno("xenevtchn_open");
   const int fd = xen.xenevtchn_fd(handle);
   // `take_pending` must not sleep when an event is gone by the time it is looked for.
@@ -126,49 +95,6 @@ void unmask(EventChannel* channel) { mine(channel)->xen.xenevtchn_unmask(mine(ch
 
 void notify(EventChannel* channel) { mine(channel)->xen.xenevtchn_notify(mine(channel)->handle, mine(channel)->port); }
 
-// Memory that the hypervisor can read whatever the kernel does meanwhile (/dev/xen/hypercall).
-template <typename Argument>
-int physdev_op(XenHypervisor* self, uint64_t operation, Argument* argument) {
-  void* buffer = self->xen.xencall_alloc_buffer(self->calls, sizeof(Argument));
-  if (!buffer) return -ENOMEM;
-  std::memcpy(buffer, argument, sizeof(Argument));
-  const int result = self->xen.xencall2(self->calls, kPhysdevOp, operation, reinterpret_cast<uint64_t>(buffer));
-  const int error = result < 0 ? -errno : 0;
-  std::memcpy(argument, buffer, sizeof(Argument));
-  self->xen.xencall_free_buffer(self->calls, buffer);
-  return error;
-}
-
-MapPirq request_for(uint32_t domid, const MsiVector& vector, int32_t type) {
-  const uint32_t segment = vector.sbdf >> 16;
-  const uint32_t bus = (vector.sbdf >> 8) & 0xff;
-  return MapPirq{
-      .domid = static_cast<uint16_t>(domid),
-      .type = type,
-      .index = -1,
-      .pirq = -1,
-      .bus = static_cast<int32_t>(type == kMsiOfSegment ? bus | segment << 16 : bus),
-      .devfn = static_cast<int32_t>(vector.sbdf & 0xff),
-      .entry = vector.entry < 0 ? 0 : vector.entry,
-      .table_base = vector.table_base,
-  };
-}
-
-int map_msi(Hypervisor* hypervisor, uint32_t domid, const MsiVector& vector) {
-  MapPirq map = request_for(domid, vector, kMsiOfSegment);
-  int error = physdev_op(mine(hypervisor), kMapPirq, &map);
-  if (error == -EINVAL && vector.sbdf >> 16 == 0) {
-    map = request_for(domid, vector, kMsi);
-    error = physdev_op(mine(hypervisor), kMapPirq, &map);
-  }
-  return error < 0 ? error : map.pirq;
-}
-
-int unmap_pirq(Hypervisor* hypervisor, uint32_t domid, uint32_t pirq) {
-  UnmapPirq unmap = {static_cast<uint16_t>(domid), static_cast<int32_t>(pirq)};
-  return physdev_op(mine(hypervisor), kUnmapPirq, &unmap);
-}
-
 }  // namespace
 
 // Xen remembers pirqs and closes the channels of dead processes by itself, and interrupts come from hardware.
@@ -186,11 +112,22 @@ constinit const PlatformOps kXenPlatform = {
     .unmask = unmask,
     .notify = notify,
     .discard_port = nullptr,
-    .map_msi = map_msi,
-    .unmap_pirq = unmap_pirq,
+    .map_msi = xen::map_msi,
+    .unmap_pirq = xen::unmap_pirq,
     .claim_pirq = nullptr,
     .release_pirqs = nullptr,
     .raise_pirq = nullptr,
+    .map_gsi = xen::map_gsi,
+    .prepare_msix = xen::prepare_msix,
+    .release_msix = xen::release_msix,
+    .restore_msi = xen::restore_msi,
+    .assign_device = xen::assign_device,
+    .deassign_device = xen::deassign_device,
+    .memory_permission = xen::memory_permission,
+    .port_permission = xen::port_permission,
+    .irq_permission = xen::irq_permission,
+    .domain_state = xen::domain_state,
+    .has_iommu = xen::has_iommu,
 };
 
 }  // namespace pciback

@@ -1,9 +1,11 @@
 /** The connection to the hypervisor: rings for guests, pirqs for their interrupts. One per thread. */
+import { getSystemErrorName } from 'node:util';
 import { PcibackError } from '../errors.ts';
 import type { Reason } from '../errors.ts';
-import { answers, isNativeError, looks, nativeAddon } from './native.ts';
+import { answers, domainStates, isNativeError, looks, nativeAddon } from './native.ts';
 import type { NativeHypervisor, NativeRing } from './native.ts';
-import type { Answer, Look, Ring } from './platform.ts';
+import type { Answer, DomainState, Look, Ring } from './platform.ts';
+import { xenRefusal } from './xen-refusal.ts';
 import type { Sbdf } from '../address.ts';
 
 const failures: Record<string, { reason: Reason; what: string; remedy: string } | undefined> = {
@@ -68,6 +70,13 @@ function explained<T>(domid: number, open: () => T): T {
   }
 }
 
+/** A number that is an answer unless it is a negative errno. */
+function said(answer: number, what: string): number {
+  if (answer >= 0) return answer;
+  const message = `the hypervisor does not tell ${what}: ${getSystemErrorName(answer)}`;
+  throw new PcibackError('HYPERCALL-FAILED', message, 'see what Xen says of it: xl dmesg');
+}
+
 export class Hypervisor {
   readonly #native: NativeHypervisor;
 
@@ -87,6 +96,19 @@ export class Hypervisor {
       if (!isNativeError(cause)) throw cause;
       const remedy = 'name an existing directory; "pciback serve --loopback" fills it';
       throw new PcibackError('BAD-DIRECTORY', `cannot use ${directory}: ${cause.message}`, remedy, { cause });
+    }
+  }
+
+  /**
+   * Xen, from its domain 0, through the libraries of the release that runs. `root` stands for the root of the file system.
+   * @throws PcibackError NO-XEN, NO-PERMISSION, NO-NATIVE-ADDON
+   */
+  static xen(root = '/'): Hypervisor {
+    const { Hypervisor: Native } = nativeAddon();
+    try {
+      return new Hypervisor(new Native('xen', root));
+    } catch (cause) {
+      throw isNativeError(cause) ? xenRefusal(cause) : cause;
     }
   }
 
@@ -136,6 +158,68 @@ export class Hypervisor {
   /** Delivers an interrupt in place of the hardware. False: the guest has not bound the pirq, so it is lost. */
   raisePirq(domid: number, pirq: number): boolean {
     return this.#native.raisePirq(domid, pirq);
+  }
+
+  /** Gives the guest the host's legacy interrupt `gsi`: the guest's pirq > 0, or a negative errno. */
+  mapGsi(domid: number, gsi: number): number {
+    return this.#native.mapGsi(domid, gsi);
+  }
+
+  /**
+   * Tells Xen of the function's MSI-X table, which it then keeps from guests: 0, or a negative errno. The function must decode
+   * memory, and belong to nobody yet: without this, vectors cannot be mapped (-61).
+   */
+  prepareMsix(sbdf: Sbdf): number {
+    return this.#native.prepareMsix(sbdf);
+  }
+
+  /** Ends what `prepareMsix` began: 0, or a negative errno. */
+  releaseMsix(sbdf: Sbdf): number {
+    return this.#native.releaseMsix(sbdf);
+  }
+
+  /** Has Xen write the vectors that are mapped into the function again, after a reset: 0, or a negative errno. */
+  restoreMsi(sbdf: Sbdf): number {
+    return this.#native.restoreMsi(sbdf);
+  }
+
+  /** Gives the function to a domain, or to DOMID_IO, which is quarantine: 0, or a negative errno (-16: another guest has it; -95: no IOMMU). */
+  assignDevice(domid: number, sbdf: Sbdf): number {
+    return this.#native.assignDevice(domid, sbdf);
+  }
+
+  /** Takes the function from a domain, or from DOMID_IO: 0, or a negative errno. Xen may put it into quarantine. */
+  deassignDevice(domid: number, sbdf: Sbdf): number {
+    return this.#native.deassignDevice(domid, sbdf);
+  }
+
+  /** Lets a domain map `size` bytes of the host's memory space, or no longer: 0, or a negative errno. Rounded out to pages. */
+  memoryPermission(domid: number, start: bigint, size: bigint, allow: boolean): number {
+    return this.#native.memoryPermission(domid, start, size, allow);
+  }
+
+  /** Lets a domain use `count` I/O ports of the host, or no longer: 0, or a negative errno. */
+  portPermission(domid: number, first: number, count: number, allow: boolean): number {
+    return this.#native.portPermission(domid, first, count, allow);
+  }
+
+  /** Lets a domain bind one of domain 0's pirqs, or no longer: 0, or a negative errno. */
+  irqPermission(domid: number, pirq: number, allow: boolean): number {
+    return this.#native.irqPermission(domid, pirq, allow);
+  }
+
+  /** @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say. */
+  domainState(domid: number): DomainState {
+    const state = said(this.#native.domainState(domid), `the state of domain ${domid}`);
+    return domainStates[state] ?? 'absent';
+  }
+
+  /**
+   * Whether an IOMMU confines the DMA of functions. False on the loopback platform, where nothing does DMA.
+   * @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say.
+   */
+  hasIommu(): boolean {
+    return said(this.#native.hasIommu(), 'whether there is an IOMMU') === 1;
   }
 
   /** Rings that are open keep what they need. May be called twice. */

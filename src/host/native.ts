@@ -16,6 +16,8 @@ export interface NativeError extends Error {
   readonly errno: number;
   /** What was being done: a system call, or `map_grant`, `bind_interdomain`. */
   readonly syscall: string;
+  /** What it was done to, or what was missing: `libxencall.so.1: cannot open shared object file: ...`. */
+  readonly subject: string;
 }
 
 export const isNativeError = (error: unknown): error is NativeError =>
@@ -25,6 +27,8 @@ export const isNativeError = (error: unknown): error is NativeError =>
 export const looks = ['idle', 'request', 'vanished'] as const;
 /** What `answer` returns, by position. */
 export const answers = ['published', 'abandoned', 'vanished'] as const;
+/** What `domainState` returns, by position. */
+export const domainStates = ['absent', 'running', 'shutdown', 'dying'] as const;
 
 export interface NativeRing {
   readonly op: Int32Array;
@@ -40,6 +44,7 @@ export interface NativeResponder {
   stop(): number;
 }
 
+/** What returns a number returns a negative errno when it fails; 0 where the platform has nothing to do. */
 export interface NativeHypervisor {
   openRing(domid: number, ref: number, port: number, wake: () => void): NativeRing;
   startResponder(domid: number, ref: number, port: number, config: Uint8Array): NativeResponder;
@@ -49,6 +54,32 @@ export interface NativeHypervisor {
   claimPirq(domid: number, pirq: number): number;
   releasePirqs(domid: number): void;
   raisePirq(domid: number, pirq: number): boolean;
+  mapGsi(domid: number, gsi: number): number;
+  prepareMsix(sbdf: number): number;
+  releaseMsix(sbdf: number): number;
+  restoreMsi(sbdf: number): number;
+  assignDevice(domid: number, sbdf: number): number;
+  deassignDevice(domid: number, sbdf: number): number;
+  memoryPermission(domid: number, start: bigint, size: bigint, allow: boolean): number;
+  portPermission(domid: number, first: number, count: number, allow: boolean): number;
+  irqPermission(domid: number, pirq: number, allow: boolean): number;
+  domainState(domid: number): number;
+  hasIommu(): number;
+  close(): void;
+}
+
+/**
+ * A sysfs `config` file. One access is one system call. Accesses must be naturally aligned and inside the space; others throw a
+ * RangeError.
+ */
+export interface NativeConfigFile {
+  /** 256 or 4096 bytes. */
+  readonly length: number;
+  /** Unsigned; all ones when the function does not answer or the file is closed. */
+  read(offset: number, size: number): number;
+  /** Takes the low `size` bytes of a value of either sign. False when it was not written. */
+  write(offset: number, size: number, value: number): boolean;
+  /** May be called twice. */
   close(): void;
 }
 
@@ -71,6 +102,8 @@ export interface NativeFrontRing {
 
 export interface NativeAddon {
   readonly Hypervisor: new (kind: string, where: string) => NativeHypervisor;
+  /** Throws a NativeError: EACCES when only the header can be read, EINVAL when the file is no configuration space. */
+  readonly ConfigFile: new (path: string) => NativeConfigFile;
   readonly FrontRing: new (
     directory: string,
     domid: number,

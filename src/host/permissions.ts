@@ -3,7 +3,7 @@
  * a guest can program a function that reaches the host's memory; it goes last, after the reset.
  */
 import { getSystemErrorName } from 'node:util';
-import { formatSbdf } from '../address.ts';
+import { formatSbdf, type Sbdf } from '../address.ts';
 import type { Resource } from '../config-space/access.ts';
 import { PcibackError } from '../errors.ts';
 import type { Hypervisor } from './hypervisor.ts';
@@ -100,7 +100,7 @@ export function assign(calls: Calls, domid: number, belongings: Belongings, with
  * A toolstack may have assigned it to this guest before it asked us; that it can be taken from this very guest is the only proof
  * that it was not given to another.
  */
-function assignDevice(calls: Calls, domid: number, sbdf: number, withoutIommu: boolean): number {
+function assignDevice(calls: Calls, domid: number, sbdf: Sbdf, withoutIommu: boolean): number {
   let result = calls.assignDevice(domid, sbdf);
   if (result === -errno.EBUSY && calls.deassignDevice(domid, sbdf) === 0) {
     result = calls.assignDevice(domid, sbdf);
