@@ -23,6 +23,8 @@ struct DomainInfo {
 static_assert(sizeof(DomainInfo) == 8);
 constexpr uint32_t kDying = 1u << 0;     // XEN_DOMINF_dying
 constexpr uint32_t kShutdown = 1u << 2;  // XEN_DOMINF_shutdown
+// XEN_DOMINF_shutdownshift, and SHUTDOWN_suspend of sched.h: a domain that stands still to be saved, and may go on.
+constexpr uint32_t kReasonShift = 16, kReasonMask = 0xff, kSuspend = 2;
 
 // xc_physinfo_t (xen/include/public/sysctl.h, struct xen_sysctl_physinfo): the same from Xen 4.12 to 4.22
 struct PhysInfo {
@@ -82,7 +84,9 @@ int domain_state(Hypervisor* hypervisor, uint32_t domid) {
   // The list starts with the first domain that exists from `domid` on.
   if (found == 0 || domain.domid != domid) return static_cast<int>(DomainState::absent);
   if (domain.flags & kDying) return static_cast<int>(DomainState::dying);
-  return static_cast<int>(domain.flags & kShutdown ? DomainState::shutdown : DomainState::running);
+  const bool is_suspended = ((domain.flags >> kReasonShift) & kReasonMask) == kSuspend;
+  const bool has_ended = (domain.flags & kShutdown) && !is_suspended;
+  return static_cast<int>(has_ended ? DomainState::shutdown : DomainState::running);
 }
 
 int has_iommu(Hypervisor* hypervisor) {
