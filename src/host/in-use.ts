@@ -7,10 +7,9 @@ import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isBridge } from './identity.ts';
 import type { FunctionFacts } from './platform.ts';
 import { noSuchFunction } from './sysfs.ts';
-import { readText } from './sysfs-file.ts';
 import { activeConsoles, displayUses, terminalUses } from './uses/consoles.ts';
-import { type Device, type DevicesBelow, devicesBelow, type Use } from './uses/devices.ts';
-import { diskUses, readDiskTables } from './uses/disks.ts';
+import { attributeOf, type Device, type DevicesBelow, devicesBelow, type Use } from './uses/devices.ts';
+import { diskUses } from './uses/disks.ts';
 import { interfaceUses, readNetworkTables } from './uses/interfaces.ts';
 import { processUses } from './uses/processes.ts';
 import { counted } from './uses/text.ts';
@@ -24,15 +23,17 @@ export type { Use } from './uses/devices.ts';
 export function usersOf(root: HostRoot, facts: FunctionFacts): readonly Use[] {
   const { devices, truncated } = devicesOf(root, facts);
   const active = activeConsoles(root);
-  const disks = readDiskTables(root);
   const network = readNetworkTables(root);
   const kinds: Readonly<Record<string, (device: Device) => readonly Use[]>> = {
-    block: (device) => diskUses(root, device, disks),
     net: (device) => interfaceUses(device, network),
     tty: (device) => terminalUses(device, active),
     pci: (device) => [...virtualFunctions(device), ...displayUses(root, device, active)],
   };
   return [
+    ...diskUses(
+      root,
+      devices.filter(({ subsystem }) => subsystem === 'block'),
+    ),
     ...devices.flatMap((device) => kinds[device.subsystem]?.(device) ?? []),
     ...processUses(root, devices),
     ...(truncated ? [tooMany] : []),
@@ -49,7 +50,7 @@ function devicesOf(root: HostRoot, facts: FunctionFacts): DevicesBelow {
 
 /** Without its driver a physical function has no virtual ones: they would vanish from whoever has them. */
 function virtualFunctions({ path, name }: Device): readonly Use[] {
-  const count = Number(readText(join(path, 'sriov_numvfs')) ?? 0);
+  const count = Number(attributeOf(join(path, 'sriov_numvfs')) ?? 0);
   if (!(count > 0)) return [];
   return [
     {

@@ -1,7 +1,7 @@
 /** The devices that dom0's drivers have made of a function: its disks, interfaces, terminals ... */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { readLinkName, readText, readUevent } from '../sysfs-file.ts';
+import { readText } from '../sysfs-file.ts';
 
 /** What uses a function, for people. */
 export interface Use {
@@ -28,18 +28,15 @@ export interface Device {
 
 export interface DevicesBelow {
   readonly devices: readonly Device[];
-  /** Whether there was more than `limit` directories to look at. */
+  /** Whether there were more than `limit` directories to look at. */
   readonly truncated: boolean;
 }
 
-/** More than any controller has; a guard against a tree that is not what it seems. */
-const limit = 20_000;
-
 /**
  * All devices in a directory of sysfs and below, itself included. Links are not followed. Other PCI functions and what is
- * below them are left out unless `throughBridges`.
+ * below them are left out unless `throughBridges`. No controller has as many as 20000 directories: the limit is a guard.
  */
-export function devicesBelow(directory: string, throughBridges = false): DevicesBelow {
+export function devicesBelow(directory: string, throughBridges = false, limit = 20_000): DevicesBelow {
   const devices: Device[] = [];
   const pending = [directory];
   for (let visited = 0; visited < limit; visited += 1) {
@@ -53,18 +50,27 @@ export function devicesBelow(directory: string, throughBridges = false): Devices
     }
     for (const entry of entries) if (entry.isDirectory()) pending.push(join(path, entry.name));
   }
-  return { devices, truncated: true };
+  return { devices, truncated: pending.length > 0 };
 }
 
 function readDevice(path: string): Device {
-  const file = readUevent(join(path, 'uevent'), 'DEVNAME');
+  const [, file] = /^DEVNAME=(.+)$/m.exec(attributeOf(join(path, 'uevent')) ?? '') ?? [];
   return {
     path,
     name: basename(path),
-    subsystem: readLinkName(join(path, 'subsystem'), '') ?? '',
-    number: readText(join(path, 'dev')),
+    subsystem: linkNameOf(join(path, 'subsystem')),
+    number: attributeOf(join(path, 'dev')),
     file: file === undefined ? undefined : `/dev/${file}`,
   };
+}
+
+/** The text of an attribute; a device that goes away while it is looked at has none. */
+export function attributeOf(path: string): string | undefined {
+  try {
+    return readText(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A directory that goes away while it is looked at has no entries. */
@@ -73,6 +79,14 @@ export function entriesOf(path: string) {
     return readdirSync(path, { withFileTypes: true });
   } catch {
     return [];
+  }
+}
+
+function linkNameOf(path: string): string {
+  try {
+    return basename(readlinkSync(path));
+  } catch {
+    return '';
   }
 }
 

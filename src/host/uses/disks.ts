@@ -2,12 +2,11 @@
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostRoot } from '../host-root.ts';
-import { readText } from '../sysfs-file.ts';
-import { type Device, devicesBelow, namesOf, type Use } from './devices.ts';
+import { attributeOf, type Device, devicesBelow, namesOf, type Use } from './devices.ts';
 import { tableOf } from './text.ts';
 
 /** What the kernel tells of all disks. */
-export interface DiskTables {
+interface DiskTables {
   /** Mount points by `major:minor`. */
   readonly mounts: ReadonlyMap<string, readonly string[]>;
   /** Paths of device files. */
@@ -18,7 +17,7 @@ export interface DiskTables {
   readonly exported: ReadonlyMap<string, { readonly domid: string; readonly disk: string }>;
 }
 
-export function readDiskTables({ sysfs, proc }: HostRoot): DiskTables {
+function readDiskTables({ sysfs, proc }: HostRoot): DiskTables {
   return {
     // This process may live in a mount namespace of its own, while the first one has what the system mounts.
     mounts: mountPoints(['1', 'self'].flatMap((pid) => tableOf(join(proc, pid, 'mountinfo')))),
@@ -31,7 +30,7 @@ export function readDiskTables({ sysfs, proc }: HostRoot): DiskTables {
 }
 
 /** The third word is major:minor, the fifth the mount point (Linux Documentation/filesystems/proc.rst, 3.5). */
-export function mountPoints(mountinfo: readonly (readonly string[])[]): Map<string, readonly string[]> {
+function mountPoints(mountinfo: readonly (readonly string[])[]): Map<string, readonly string[]> {
   const points = new Map<string, readonly string[]>();
   for (const [, , number = '', , point = ''] of mountinfo) {
     points.set(number, [...new Set([...(points.get(number) ?? []), unescape(point)])]);
@@ -49,7 +48,7 @@ function exportedDisks(sysfs: string): DiskTables['exported'] {
   const exported = new Map<string, { domid: string; disk: string }>();
   for (const name of namesOf(backends)) {
     const [, domid, disk] = /^vbd-(\d+)-(\d+)$/.exec(name) ?? [];
-    const number = readText(join(backends, name, 'physical_device'));
+    const number = attributeOf(join(backends, name, 'physical_device'));
     if (domid === undefined || disk === undefined || number === undefined) continue;
     exported.set(
       number
@@ -62,9 +61,11 @@ function exportedDisks(sysfs: string): DiskTables['exported'] {
   return exported;
 }
 
-/** The users of a disk or partition, and of all that is made of it. */
-export function diskUses(root: HostRoot, device: Device, tables: DiskTables): readonly Use[] {
-  return usesOf(root, device, tables, new Set());
+/** The users of disks and partitions, and of all that is made of them. */
+export function diskUses(root: HostRoot, disks: readonly Device[]): readonly Use[] {
+  const tables = readDiskTables(root);
+  const seen = new Set<string>();
+  return disks.flatMap((disk) => usesOf(root, disk, tables, seen));
 }
 
 function usesOf(root: HostRoot, device: Device, tables: DiskTables, seen: Set<string>): readonly Use[] {
@@ -114,7 +115,7 @@ const mountedAt = (what: string, point: string): Use => ({
 
 function heldBy(root: HostRoot, device: Device, holder: string): Use {
   const volume = join(root.sysfs, 'class/block', holder);
-  const name = readText(join(volume, 'dm/name'));
+  const name = attributeOf(join(volume, 'dm/name'));
   return {
     what: device.file ?? device.name,
     detail: `held by ${name === undefined ? holder : `${name}, ${holder}`}`,
@@ -122,7 +123,7 @@ function heldBy(root: HostRoot, device: Device, holder: string): Use {
   };
 }
 
-const volumeName = ({ path, name }: Device): string => readText(join(path, 'dm/name')) ?? name;
+const volumeName = ({ path, name }: Device): string => attributeOf(join(path, 'dm/name')) ?? name;
 
 /** A disk by its name, and its partitions. */
 function devicesAt({ sysfs }: HostRoot, name: string): readonly Device[] {

@@ -1,8 +1,7 @@
 /** Whether dom0 uses a network interface. */
 import { join } from 'node:path';
 import type { HostRoot } from '../host-root.ts';
-import { readText } from '../sysfs-file.ts';
-import { type Device, namesOf, type Use } from './devices.ts';
+import { attributeOf, type Device, namesOf, type Use } from './devices.ts';
 import { counted, tableOf } from './text.ts';
 
 type Table = readonly (readonly string[])[];
@@ -33,7 +32,7 @@ export function interfaceUses({ path, name }: Device, tables: NetworkTables): re
   const uppers = namesOf(path)
     .filter((entry) => entry.startsWith('upper_'))
     .map((entry) => entry.slice('upper_'.length));
-  const up = (Number(readText(join(path, 'flags')) ?? 0) & interfaceUp) !== 0;
+  const up = (Number(attributeOf(join(path, 'flags')) ?? 0) & interfaceUp) !== 0;
   const addresses = up ? [...ipv4Addresses(name, tables), ...ipv6Addresses(name, tables)] : [];
   const routes = up ? routesOf(name, tables) : 0;
   if (uppers.length === 0 && addresses.length === 0 && routes === 0) return [];
@@ -41,9 +40,11 @@ export function interfaceUses({ path, name }: Device, tables: NetworkTables): re
     up ? 'up' : 'down',
     ...addresses,
     ...(routes > 0 ? [counted(routes, 'route')] : []),
-    ...uppers.map((upper) => `part of ${upper}`),
+    ...uppers.map((upper) => `carries ${upper}`),
   ];
-  const remedy = [...uppers.map((upper) => `take it out of ${upper}`), `ip link set ${name} down`].join(', ');
+  const remedy = [...uppers.map((upper) => `take ${upper} off ${name}`), `ip link set ${name} down`].join(
+    ', ',
+  );
   return [{ what: name, detail: details.join(', '), remedy }];
 }
 
@@ -75,7 +76,7 @@ const swapped = (hex: string): number => Buffer.from(hex.padStart(8, '0'), 'hex'
  */
 function ipv4Addresses(name: string, tables: NetworkTables): readonly string[] {
   const networks = ipv4Routes(tables)
-    .filter(({ direct }) => direct)
+    .filter(({ direct, mask }) => direct && mask !== 0)
     .toSorted((a, b) => b.mask - a.mask);
   return ownAddresses(tables).flatMap((address) => {
     const number = Buffer.from(address.split('.').map(Number)).readUInt32BE();

@@ -2,37 +2,32 @@
 import { readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostRoot } from '../host-root.ts';
-import { readText } from '../sysfs-file.ts';
-import { type Device, namesOf, type Use } from './devices.ts';
+import { attributeOf, type Device, namesOf, type Use } from './devices.ts';
 
-/** Processes that are named; files that are looked at, each a system call or two. */
+/** Processes that are named; open files that are looked at, each one or two system calls. */
 const limits = { processes: 5, files: 100_000 };
 
+/** The processes that have one of these devices open: the first few. */
 export function processUses({ proc }: HostRoot, devices: readonly Device[]): readonly Use[] {
-  const byNumber = new Map(
-    devices.flatMap((device) => (device.number ? [[device.number, device] as const] : [])),
-  );
-  if (byNumber.size === 0) return [];
+  const byNumber = new Map(devices.map((device) => [device.number, device]));
+  byNumber.delete(undefined);
   const uses: Use[] = [];
-  let looks = 0;
+  let files = byNumber.size === 0 ? 0 : limits.files;
   for (const pid of namesOf(proc).filter((name) => /^\d+$/.test(name))) {
-    const files = join(proc, pid, 'fd');
-    const opened = new Set<Device>();
-    for (const fd of namesOf(files)) {
-      looks += 1;
-      const device = byNumber.get(numberOf(join(files, fd)) ?? '');
-      if (device) opened.add(device);
-    }
-    if (opened.size > 0) uses.push(use(pid, readText(join(proc, pid, 'comm')) ?? '?', [...opened]));
-    if (uses.length === limits.processes || looks > limits.files) break;
+    if (files === 0 || uses.length === limits.processes) break;
+    const directory = join(proc, pid, 'fd');
+    const open = namesOf(directory).slice(0, files);
+    files -= open.length;
+    const opened = new Set(open.flatMap((fd) => byNumber.get(numberOf(join(directory, fd)) ?? '') ?? []));
+    if (opened.size > 0) uses.push(openIn(pid, attributeOf(join(proc, pid, 'comm')) ?? '', [...opened]));
   }
   return uses;
 }
 
-const use = (pid: string, command: string, opened: readonly Device[]): Use => ({
-  what: `process ${pid}`,
-  detail: `${command} has ${opened.map(({ file, name }) => file ?? name).join(', ')} open`,
-  remedy: `end ${command}`,
+const openIn = (pid: string, command: string, opened: readonly Device[]): Use => ({
+  what: opened.map(({ file, name }) => file ?? name).join(', '),
+  detail: `open in ${command}, process ${pid}`,
+  remedy: `end process ${pid}`,
 });
 
 /** `major:minor` of the device file that is open; what is open otherwise is told by its name already. */
