@@ -147,11 +147,13 @@ async function returnTo(core: DriverCore, driver: string): Promise<void> {
   );
   const holder = await core.driver();
   if (holder !== null && (holder === driver || !isStub(holder))) return;
+  // A stub that knows the function by its ids has caught it again.
+  if (holder !== null) await core.unbind();
   if (refusal !== undefined && !(refusal instanceof PcibackError)) throw refusal;
   const why = refusal ? ` (${refusal.message})` : '';
   throw new PcibackError(
     'NOT-RETURNED',
-    `${core.name}: ${driver} did not take it back${why}; ${holder ?? 'no driver'} has it`,
+    `${core.name}: ${driver} did not take it back${why}; no driver has it`,
     `load the driver, and bind it by hand: echo ${core.name} > /sys/bus/pci/drivers/${driver}/bind`,
     { cause: refusal },
   );

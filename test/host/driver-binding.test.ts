@@ -235,7 +235,9 @@ describe('giving a function back', () => {
     const former = await bindStub(host, nic);
     host.unload('e1000e');
     host.load('pci-stub', { knows: true });
-    await expect(unbindStub(host, nic, former)).rejects.toThrow(failing('NOT-RETURNED', 'pci-stub has it'));
+    await expect(unbindStub(host, nic, former)).rejects.toThrow(failing('NOT-RETURNED'));
+    expect(host.writes.at(-1)).toBe(`driver/unbind=${bdf}`);
+    expect(host.driver).toBeNull();
   });
 
   it('says which file would not take what', async () => {
