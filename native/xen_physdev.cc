@@ -1,4 +1,5 @@
-// Physdev operations of the xen provider. Their numbers and layouts are a stable interface (xen/include/public/physdev.h).
+// Physdev operations of the xen provider. Their numbers and layouts are a stable interface (xen/include/public/physdev.h). What
+// their structures do not use is zero.
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -24,18 +25,21 @@ constexpr int32_t kChosenByXen = -1;
 
 struct MapPirq {
   uint16_t domid;
+  uint16_t unused = 0;
   int32_t type;
   int32_t index;
   int32_t pirq;
   int32_t bus;  // segment in the upper half
   int32_t devfn;
   int32_t entry;
+  int32_t unused_too = 0;
   uint64_t table_base;
 };
 static_assert(sizeof(MapPirq) == 40 && offsetof(MapPirq, table_base) == 32);
 
 struct UnmapPirq {
   uint16_t domid;
+  uint16_t unused;
   int32_t pirq;
 };
 static_assert(sizeof(UnmapPirq) == 8);
@@ -107,7 +111,7 @@ int map_gsi(Hypervisor* hypervisor, uint32_t domid, uint32_t gsi) {
 }
 
 int unmap_pirq(Hypervisor* hypervisor, uint32_t domid, uint32_t pirq) {
-  UnmapPirq unmap = {static_cast<uint16_t>(domid), static_cast<int32_t>(pirq)};
+  UnmapPirq unmap = {static_cast<uint16_t>(domid), 0, static_cast<int32_t>(pirq)};
   return physdev_op(hypervisor, Operation::unmap_pirq, &unmap);
 }
 
