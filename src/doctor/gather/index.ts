@@ -73,7 +73,7 @@ export async function gather(options: GatherOptions, services: Services): Promis
     unreadable: known.warnings,
     subjects: isNamed ? named.found : models ? models.functions : exportable(known),
     named: isNamed,
-    unresolved: resolveAll(options.specs, host).unresolved,
+    unresolved: named.unresolved,
     daemon,
     store: asked?.ok ? { ok: true, value: asked.value.facts } : asked,
     guestFile,

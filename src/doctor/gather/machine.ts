@@ -90,10 +90,8 @@ export function parseInterrupts(text: string): ReadonlyMap<number, readonly stri
         .split(/\s{2,}/)
         .slice(1)
         .at(-1) ?? '';
-    const isTrigger = /^\d*\s*-?[\w-]*(?:edge|level|fasteoi)$/.test(names);
-    if (number !== undefined && names !== '' && !isTrigger) {
-      users.set(Number(number), names.replace(/^\d*\s*-?\S*(?:edge|level|fasteoi)\s+/, '').split(', '));
-    }
+    const isTrigger = /^\d*-[\w-]*(?:edge|level|fasteoi|event)$/.test(names);
+    if (number !== undefined && names !== '' && !isTrigger) users.set(Number(number), names.split(', '));
   }
   return users;
 }

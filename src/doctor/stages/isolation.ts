@@ -42,23 +42,19 @@ const intx = ofFunctions('shared-intx', 'does it have its interrupt line for its
   const line = legacyLine(fn);
   if (line === 'none') return pass('no INTx');
   if (line === 'unknown') return skip('its line is not known until the function is enabled without MSI');
-  const sharers = facts.functions.filter((other) => other.sbdf !== fn.sbdf && legacyLine(other) === line);
-  // Drivers that switched to messages have let go of the line, and do not mind what happens to it.
+  const others = facts.functions.filter((other) => other.sbdf !== fn.sbdf && legacyLine(other) === line);
+  // A driver that switched to messages has let go of the line, and does not mind what happens to it.
+  const sharing = others.filter((other) => isDriven(other) && other.messageVectors.length === 0);
+  if (others.length === 0) return pass(`line ${line} is its own`);
+  if (sharing.length === 0) return pass(`of those on line ${line} no other uses it`);
   const listeners = facts.machine?.interruptUsers.get(line) ?? [];
-  const affected = sharers.filter((other) => isDriven(other) && other.messageVectors.length === 0);
-  if (sharers.length === 0) return pass(`line ${line} is its own`);
   const users = listeners.length > 0 ? `; ${listed(listeners.slice(0, 8))} listen on it` : '';
-  const what = `line ${line} is shared with ${nameFunctions(sharers)}${users}`;
+  const what = `line ${line} is shared with ${nameFunctions(sharing)}${users}`;
+  const why = 'as long as a guest does not quiet its device, the line stays asserted, and dom0 gives it up';
   const canSignal = interruptKinds(fn).some((kind) => kind !== 'INTx');
-  const why =
-    'while the guest does not quiet its device the line stays asserted, and dom0 switches it off for all';
-  if (affected.length === 0)
-    return warn(what, `none of them uses it now; ${why}`, 'see that the guest uses MSI');
-  if (canSignal) {
-    return warn(what, why, 'see that the driver in the guest uses MSI or MSI-X, which the function has');
-  }
+  if (canSignal) return warn(what, why, 'see that the guest uses MSI or MSI-X, which the function has');
   const remedy = 'hide the others as well, or move the card to a slot with a line of its own';
-  return fail('NOT-ISOLATED', what, `the function has nothing but INTx, and ${why}`, remedy);
+  return fail('NOT-ISOLATED', what, `the function has nothing but INTx; ${why}`, remedy);
 });
 
 const pages = ofFunctions('shared-pages', 'are its BARs alone in their pages?', (fn, facts) => {

@@ -86,6 +86,7 @@ const xenstored: Check = {
   check: ({ scope, machine, store }) => {
     if (store === null) return scope === 'tree' || !machine ? undefined : skip('not to be told without Xen');
     if (store.ok) return pass('answers');
+    if (scope === 'loopback') return skip('not there: the daemon starts one');
     const { reason, message, remedy } = store.error;
     return fail(reason, message, 'toolstack, back-end and front-end meet in xenstore', remedy);
   },
@@ -124,7 +125,11 @@ const daemon: Check = {
       return fail(reason, message, 'what it does with functions is not known', remedy);
     }
     if (running.value === undefined)
-      return warn('does not run', 'nobody serves guests', 'start it: pciback serve');
+      return warn(
+        'does not run',
+        'nobody serves guests',
+        `start it: pciback serve${scope === 'loopback' ? ' --loopback DIR' : ''}`,
+      );
     const { pid, state } = running.value;
     if (state === 'ready') return pass(`runs, process ${pid}`);
     return warn(`process ${pid} is ${state}`, 'it serves nobody now', 'see what it prints');
