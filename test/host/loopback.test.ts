@@ -106,6 +106,8 @@ describe('openPlatform', () => {
   });
 
   it('refuses Xen where there is none', () => {
-    expect(() => openPlatform({ kind: 'xen', directory: loopback() })).toThrow(expect.objectContaining({ reason: 'NO-XEN' }));
+    expect(() => openPlatform({ kind: 'xen', directory: loopback() })).toThrow(
+      expect.objectContaining({ reason: 'NO-XEN' }),
+    );
   });
 });

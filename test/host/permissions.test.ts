@@ -23,7 +23,10 @@ const EOPNOTSUPP = -95;
 function hypervisor(answers: Readonly<Record<string, readonly number[] | number>> = {}) {
   const asked: string[] = [];
   const left = new Map(
-    Object.entries(answers).map(([call, results]) => [call, [...(Array.isArray(results) ? results : [results])]]),
+    Object.entries(answers).map(([call, results]) => [
+      call,
+      [...(Array.isArray(results) ? results : [results])],
+    ]),
   );
   const answer = (call: string): number => {
     asked.push(call);
@@ -73,9 +76,12 @@ describe('assign', () => {
       );
       const given = asked.slice(0, asked.indexOf(failing));
       const undone = asked.slice(asked.indexOf(failing) + 1);
-      const reverse = given
-        .toReversed()
-        .map((call) => call.replace('true', 'false').replace(/^map/, 'unmap').replace(/^assign/, 'deassign'));
+      const reverse = given.toReversed().map((call) =>
+        call
+          .replace('true', 'false')
+          .replace(/^map/, 'unmap')
+          .replace(/^assign/, 'deassign'),
+      );
       expect(undone).toEqual(reverse);
     },
   );
@@ -88,7 +94,9 @@ describe('assign', () => {
 
   it('leaves a function alone that is assigned to another guest', () => {
     const { calls, asked } = hypervisor({ 'assign 7': EBUSY, 'deassign 7': ENODEV });
-    expect(() => assign(calls, 7, nic, false)).toThrow(expect.objectContaining({ reason: 'FUNCTION-IN-USE' }));
+    expect(() => assign(calls, 7, nic, false)).toThrow(
+      expect.objectContaining({ reason: 'FUNCTION-IN-USE' }),
+    );
     expect(asked).toEqual(['assign 7', 'deassign 7']);
   });
 
@@ -107,12 +115,7 @@ describe('revoke', () => {
   it('takes everything but the assignment, last given first', () => {
     const { calls, asked } = hypervisor();
     revoke(calls, 7, nic);
-    expect(asked).toEqual([
-      'irq 23 false',
-      'unmap 23',
-      'ports c000+20 false',
-      'memory febc0000+20000 false',
-    ]);
+    expect(asked).toEqual(['irq 23 false', 'unmap 23', 'ports c000+20 false', 'memory febc0000+20000 false']);
   });
 
   it('goes on after a failure, and tells of the first', () => {
