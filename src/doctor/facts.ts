@@ -1,6 +1,7 @@
 /** What the checks look at. Plain data: whoever gathers it touches the machine, whoever judges it does not. */
 import type { Sbdf } from '../address.ts';
 import type { PcibackError } from '../errors.ts';
+import type { Use } from '../host/in-use.ts';
 import type { FunctionFacts } from '../host/platform.ts';
 import type { PciSpec } from '../toolstack/spec.ts';
 
@@ -46,14 +47,7 @@ export interface KnownFunction extends FunctionFacts {
   readonly messageVectors: readonly number[];
   readonly iommuGroup: string | null;
   /** What dom0 is doing with it. */
-  readonly users: readonly UserFacts[] | null;
-}
-
-/** Somebody in dom0 who needs a function: `eth0`, which `has an address`, and how to end that. */
-export interface UserFacts {
-  readonly what: string;
-  readonly detail: string;
-  readonly remedy: string;
+  readonly users: readonly Use[] | null;
 }
 
 /** The part of a daemon's `status` that is looked at. */

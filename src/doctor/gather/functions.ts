@@ -1,27 +1,21 @@
 /** The functions of a host, with what sysfs says beyond their registers. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatSbdf } from '../../address.ts';
-import type { PcibackError } from '../../errors.ts';
-import type { FunctionFacts } from '../../host/platform.ts';
+import { formatSbdf, type Sbdf } from '../../address.ts';
+import { PcibackError } from '../../errors.ts';
+import { linuxHost } from '../../host/host-root.ts';
+import { usersOf } from '../../host/in-use.ts';
 import { devicesDirectory, readSysfs } from '../../host/sysfs.ts';
 import { readLinkName, readText } from '../../host/sysfs-file.ts';
-import type { KnownFunction, UserFacts } from '../facts.ts';
+import type { KnownFunction } from '../facts.ts';
 
 export interface KnownFunctions {
   readonly functions: readonly KnownFunction[];
   readonly warnings: readonly PcibackError[];
 }
 
-/** What dom0 is doing with a function. Throws NO-SUCH-FUNCTION when it has just gone. */
-export type UsersOf = (facts: FunctionFacts) => readonly UserFacts[];
-
 /** Throws BAD-DIRECTORY when the directory describes no functions. */
-export function gatherFunctions(
-  directory: string,
-  origin: 'host' | 'tree',
-  usersOf: UsersOf | undefined,
-): KnownFunctions {
+export function gatherFunctions(directory: string, origin: 'host' | 'tree'): KnownFunctions {
   const { functions, warnings } = readSysfs(directory, origin);
   const devices = devicesDirectory(directory);
   const known = functions.map((facts): KnownFunction => {
@@ -32,10 +26,28 @@ export function gatherFunctions(
       enabled: Number.isNaN(count) ? null : count > 0,
       messageVectors: namesIn(at('msi_irqs')).map(Number),
       iommuGroup: groupOf(at('iommu_group')),
-      users: usersOf?.(facts) ?? null,
+      users: null,
     };
   });
   return { functions: known, warnings };
+}
+
+/** With who in dom0 uses those that are judged: all processes are looked at for each. */
+export const withUsers = (
+  functions: readonly KnownFunction[],
+  judged: readonly Sbdf[],
+  root: string,
+): readonly KnownFunction[] =>
+  functions.map((fn) => (judged.includes(fn.sbdf) ? { ...fn, users: usersIn(root, fn) } : fn));
+
+function usersIn(root: string, fn: KnownFunction): KnownFunction['users'] {
+  try {
+    return usersOf({ ...linuxHost, sysfs: join(root, 'sys'), proc: join(root, 'proc') }, fn);
+  } catch (error) {
+    if (!(error instanceof PcibackError)) throw error;
+    // It has just gone.
+    return null;
+  }
 }
 
 /** The function itself has been read; of what is told in addition nothing has to be there. */

@@ -7,9 +7,9 @@ import { isExportable } from '../../host/inventory.ts';
 import { type HostFunctions, readNames, resolveSpec } from '../../toolstack/resolve.ts';
 import type { PciSpec } from '../../toolstack/spec.ts';
 import { bridgeOf } from '../../topology/bridges.ts';
-import type { Attempt, DaemonFacts, Facts, StoreFacts } from '../facts.ts';
+import type { Attempt, DaemonFacts, Facts, KnownFunction, StoreFacts } from '../facts.ts';
 import { attempt } from './attempt.ts';
-import { gatherFunctions, type KnownFunctions, type UsersOf } from './functions.ts';
+import { gatherFunctions, type KnownFunctions, withUsers } from './functions.ts';
 import { readGuestFile } from './guest-file.ts';
 import { gatherMachine } from './machine.ts';
 import { gatherStore, type Store } from './store.ts';
@@ -23,8 +23,6 @@ export interface Services {
   readonly withStore: <T>(body: (store: Store) => Promise<T>) => Promise<T>;
   /** Whether Xen has an IOMMU in use; by default Xen is asked. */
   readonly hasIommu?: () => boolean;
-  /** Left out where nobody can tell. */
-  readonly usersOf?: UsersOf;
 }
 
 export interface GatherOptions {
@@ -48,54 +46,58 @@ export async function gather(options: GatherOptions, services: Services): Promis
   const scope = models ? 'loopback' : sysfs === undefined ? 'machine' : 'tree';
   const askXen = (): Promise<Attempt<boolean>> => attempt(() => (services.hasIommu ?? hasIommu)());
   const machine = scope === 'machine' ? await gatherMachine(root, isRoot, askXen) : null;
-  const known = models
-    ? none
-    : sysfs === undefined
-      ? ofHost(root, services)
-      : gatherFunctions(sysfs, 'tree', undefined);
   const isServed = scope === 'loopback' || (machine !== null && machine.xen !== null);
   const [daemon, asked] = await Promise.all([
-    isServed ? attempt(() => services.daemon()) : ({ ok: true, value: undefined } as const),
+    isServed ? attempt(() => services.daemon()) : noDaemon,
     isServed ? attempt(() => services.withStore(gatherNamed)) : null,
   ]);
-
-  const names = asked?.ok ? asked.value.names : new Map<string, Sbdf>();
-  const host = models ?? hostOf(known, names);
-  const guestFile = options.guest
-    ? readGuestFile(options.guest.file, options.guest.text, (specs) => resolveAll(specs, host).unresolved)
-    : null;
-  const named = resolveAll([...options.specs, ...(guestFile?.specs ?? [])], host);
-  const isNamed = options.specs.length > 0 || (guestFile?.specs.length ?? 0) > 0;
+  const { functions, warnings } = functionsOf(options, root);
+  const host = models ?? hostOf(functions, asked?.ok ? asked.value.names : new Map());
+  const chosen = choose(options, host, models?.functions ?? exportable(functions));
   return {
     scope,
     machine,
-    functions: known.functions,
-    unreadable: known.warnings,
-    subjects: isNamed ? named.found : models ? models.functions : exportable(known),
-    named: isNamed,
-    unresolved: named.unresolved,
+    functions: machine ? withUsers(functions, chosen.subjects, root) : functions,
+    unreadable: warnings,
+    ...chosen,
     daemon,
     store: asked?.ok ? { ok: true, value: asked.value.facts } : asked,
-    guestFile,
   };
 }
 
-const none: KnownFunctions = { functions: [], warnings: [] };
+const noDaemon = { ok: true, value: undefined } as const;
 
 /** A machine may have no PCI bus at all. */
-function ofHost(root: string, { usersOf }: Services): KnownFunctions {
+function functionsOf({ models, sysfs }: GatherOptions, root: string): KnownFunctions {
   const bus = join(root, 'sys/bus/pci');
-  return existsSync(join(bus, 'devices')) ? gatherFunctions(bus, 'host', usersOf) : none;
+  if (sysfs !== undefined) return gatherFunctions(sysfs, 'tree');
+  if (models || !existsSync(join(bus, 'devices'))) return { functions: [], warnings: [] };
+  return gatherFunctions(bus, 'host');
 }
 
-const exportable = ({ functions }: KnownFunctions): readonly Sbdf[] =>
+/** What is judged: all that is named, by itself or in the configuration of the guest, or else `otherwise`. */
+function choose(
+  { specs, guest }: GatherOptions,
+  host: HostFunctions,
+  otherwise: readonly Sbdf[],
+): Pick<Facts, 'subjects' | 'named' | 'unresolved' | 'guestFile'> {
+  const guestFile = guest
+    ? readGuestFile(guest.file, guest.text, (listed) => resolveAll(listed, host).unresolved)
+    : null;
+  const all = [...specs, ...(guestFile?.specs ?? [])];
+  const { found, unresolved } = resolveAll(all, host);
+  const named = all.length > 0;
+  return { subjects: named ? found : otherwise, named, unresolved, guestFile };
+}
+
+const exportable = (functions: readonly KnownFunction[]): readonly Sbdf[] =>
   functions.filter(isExportable).map(({ sbdf }) => sbdf);
 
 async function gatherNamed(store: Store): Promise<{ facts: StoreFacts; names: Map<string, Sbdf> }> {
   return { facts: await gatherStore(store), names: await readNames(store) };
 }
 
-const hostOf = ({ functions }: KnownFunctions, names: ReadonlyMap<string, Sbdf>): HostFunctions => {
+const hostOf = (functions: readonly KnownFunction[], names: ReadonlyMap<string, Sbdf>): HostFunctions => {
   const buses = new Map(functions.map(({ sbdf, config }) => [sbdf, bridgeOf(sbdf, config)?.secondaryBus]));
   return {
     functions: [...buses.keys()],
