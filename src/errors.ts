@@ -31,6 +31,12 @@ export const reasons = {
   QUARANTINED: { exitCode: 1, meaning: 'a reset of the function failed; it is exported to nobody' },
   BRIDGE: { exitCode: 1, meaning: 'a bridge cannot be exported in this topology' },
   'HEADER-TYPE': { exitCode: 1, meaning: 'the configuration header is neither type 0 nor type 1' },
+  'NOT-ISOLATED': {
+    exitCode: 1,
+    meaning: 'the function shares pages, an interrupt line or a requester ID with others',
+  },
+  'NO-INTERRUPT': { exitCode: 1, meaning: 'no interrupt of the function can reach a guest' },
+  'GUEST-SETTINGS': { exitCode: 1, meaning: 'a guest with these settings cannot have PCI functions' },
   'NO-SLOT': { exitCode: 1, meaning: 'no slot is left on the virtual bus' },
   'NO-RESET': { exitCode: 1, meaning: 'the function cannot be reset' },
   'RESET-FAILED': { exitCode: 1, meaning: 'the function could not be reset' },

@@ -105,6 +105,16 @@ test('a toolstack needs addresses, xenbus and xenstore', () => {
   expect(offending(inRoom('toolstack'), ['address', 'errors', 'xenbus', 'xenstore'])).toEqual([]);
 });
 
+test('the doctor judges what the host, the toolstack’s grammars and xenstore tell', () => {
+  const known = ['address', 'errors', 'config-space', 'topology', 'xenbus', 'toolstack', 'host'];
+  expect(offending(inRoom('doctor'), [...known, 'xenstore'])).toEqual([]);
+  const judging = inRoom('doctor').filter(
+    ({ from, typeOnly }) => !typeOnly && !from.startsWith('src/doctor/gather') && !from.endsWith('/index.ts'),
+  );
+  expect(packagesOf(judging)).toEqual([]);
+  expect(judging.filter(({ to }) => to.startsWith('src/doctor/gather'))).toEqual([]);
+});
+
 test('workers join machines, ring and host, and never talk to xenstore', () => {
   expect(
     offending(inRoom('workers'), ['address', 'errors', 'config-space', 'host', 'ring', 'machines']),

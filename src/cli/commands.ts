@@ -71,6 +71,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./reset.ts')).reset,
   },
   {
+    name: 'doctor',
+    summary: 'find out what keeps functions from being passed through, and what to do about it',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+  {
     name: 'check',
     summary: 'read a configuration file and say what it means, or what is wrong with it',
     load: async () => (await import('./check.ts')).check,

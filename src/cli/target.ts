@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { ControlClient } from '../monitor/index.ts';
 import { PcibackError } from '../toolstack/index.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
-import { XenstoreClient } from '../xenstore/index.ts';
+import { XenstoreClient, type XenstoreClientOptions } from '../xenstore/index.ts';
 
 export interface Target {
   readonly kind: 'loopback' | 'xen';
@@ -87,10 +87,15 @@ export async function connectIfRunning(loopback: string | undefined): Promise<Co
   }
 }
 
-const connectXenstore = (target: Target): Promise<XenstoreClient> =>
-  XenstoreClient.connect(
-    target.kind === 'loopback' ? { path: join(target.directory, 'xenstored', 'socket') } : {},
-  );
+/** Throws NO-XENSTORE or NO-PERMISSION. */
+export const connectXenstore = (
+  target: Target,
+  options: Pick<XenstoreClientOptions, 'requestTimeoutMs' | 'reconnect'> = {},
+): Promise<XenstoreClient> =>
+  XenstoreClient.connect({
+    ...options,
+    ...(target.kind === 'loopback' && { path: join(target.directory, 'xenstored', 'socket') }),
+  });
 
 export interface Connections {
   readonly daemon: ControlClient;

@@ -86,7 +86,8 @@ export const noSuchFunction = (sbdf: Sbdf, cause?: unknown): PcibackError =>
     { cause },
   );
 
-function devicesDirectory(directory: string): string {
+/** Where the directories of the functions lie. Throws BAD-DIRECTORY. */
+export function devicesDirectory(directory: string): string {
   const nested = ['bus/pci/devices', 'devices'].map((below) => join(directory, below)).find(existsSync);
   if (nested !== undefined) return nested;
   if (namesIn(directory).some((name) => parseSbdf(name) !== undefined)) return directory;
