@@ -17,7 +17,7 @@ export interface MachineFacts {
   readonly linux: string | null;
   /** The level of kernel lockdown in force: `none`, `integrity` or `confidentiality`. */
   readonly lockdown: string | null;
-  /** ACPI tables by which firmware describes an IOMMU, as dom0 sees them: `DMAR`, `IVRS`. */
+  /** ACPI tables by which firmware describes an IOMMU, as dom0 sees them: `DMAR`, under Xen `RMAD`, or `IVRS`. */
   readonly iommuTables: readonly string[];
   /** PCI drivers that are loaded and can hold a function for guests: `pciback`, `pci-stub`. */
   readonly stubs: readonly string[];

@@ -54,10 +54,15 @@ export class Neighbourhood<F extends Located> {
     );
   }
 
-  /** Whatever is behind the same conventional bus: to the IOMMU all of it is one requester, the bridge (PCIe to PCI Bridge 1.0, 2.3). */
-  sharingRequester(fn: F): readonly F[] {
-    const conventional = this.#portsAbove(fn.sbdf).filter(({ fn: { config } }) => {
-      const type = portTypeOf(config);
+  /**
+   * Whatever is behind the same conventional bus: to the IOMMU all of it is one requester, the bridge (PCIe to PCI Bridge 1.0,
+   * 2.3). Null where the registers of a port cannot be read.
+   */
+  sharingRequester(fn: F): readonly F[] | null {
+    const above = this.#portsAbove(fn.sbdf);
+    if (above.some((port) => portTypeOf(port.fn.config) === null)) return null;
+    const conventional = above.filter((port) => {
+      const type = portTypeOf(port.fn.config);
       return type === undefined || type === PortType.toConventional;
     });
     const outermost = conventional.toSorted((a, b) => a.secondaryBus - b.secondaryBus)[0];

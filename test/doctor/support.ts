@@ -57,7 +57,7 @@ const machine: MachineFacts = {
   isRoot: true,
   linux: '6.1.0-50-amd64',
   lockdown: 'none',
-  iommuTables: ['XMAR'],
+  iommuTables: ['RMAD'],
   stubs: ['pci-stub'],
   interruptUsers: new Map(),
   xen,

@@ -20,8 +20,8 @@ async function namesIn(path: string): Promise<readonly string[]> {
   }
 }
 
-/** Xen renames the DMAR table before dom0 sees it, so that dom0 leaves the IOMMU alone (xen/drivers/passthrough/vtd/dmar.c). */
-const iommuTables: readonly string[] = ['DMAR', 'XMAR', 'IVRS'];
+/** Xen turns the name of DMAR round before dom0 sees it, so that dom0 leaves the IOMMU alone (seen with Xen 4.17). */
+const iommuTables: readonly string[] = ['DMAR', 'RMAD', 'IVRS'];
 
 /** `question` asks Xen whether it has an IOMMU; it is asked only where there is Xen. */
 export async function gatherMachine(
@@ -90,7 +90,7 @@ export function parseInterrupts(text: string): ReadonlyMap<number, readonly stri
         .split(/\s{2,}/)
         .slice(1)
         .at(-1) ?? '';
-    const isTrigger = /^\d*-[\w-]*(?:edge|level|fasteoi|event)$/.test(names);
+    const isTrigger = /^\d*-[\w-]+$/.test(names);
     if (number !== undefined && names !== '' && !isTrigger) users.set(Number(number), names.split(', '));
   }
   return users;

@@ -1,15 +1,15 @@
 /** Stage 2: does Xen have an IOMMU to confine devices with? */
 import { fail, listed, ofMachine, ofXen, pass, skip, type Stage, warn } from '../check.ts';
 
-const firmware = ofMachine('firmware', 'does firmware describe an IOMMU?', ({ iommuTables }) =>
-  iommuTables.length > 0
-    ? pass(`ACPI table ${listed(iommuTables)}`)
-    : warn(
-        'no DMAR or IVRS among the ACPI tables',
-        'the IOMMU is absent, or switched off in the firmware',
-        'enable VT-d (Intel) or AMD-Vi in the setup of the firmware',
-      ),
-);
+const firmware = ofMachine('firmware', 'does firmware describe an IOMMU?', ({ iommuTables, xen }) => {
+  if (iommuTables.length > 0) return pass(`ACPI table ${listed(iommuTables)}`);
+  if (xen?.hasIommu.ok && xen.hasIommu.value) return pass('Xen has found one');
+  return warn(
+    'no DMAR or IVRS among the ACPI tables',
+    'the IOMMU is absent, or switched off in the firmware',
+    'enable VT-d (Intel) or AMD-Vi in the setup of the firmware',
+  );
+});
 
 const iommu = ofXen('iommu', 'does Xen use an IOMMU?', ({ hasIommu }, { iommuTables }) => {
   if (!hasIommu.ok) return skip('not to be told: Xen cannot be asked');

@@ -87,12 +87,21 @@ const siblings = ofFunctions('siblings', 'is it the only function of its device?
   return warn(
     `its device has ${nameFunctions(others)} as well`,
     'functions of one device can reach each other without passing the IOMMU, and are often reset together',
-    `give all of them to the same guest: ${formatSbdf(fn.sbdf).replace(/\.\d$/, '.*')}`,
+    others.some(isBridge)
+      ? 'the host keeps the bridge among them: give it only to a guest that you would trust with the host'
+      : `give all of them to the same guest: ${formatSbdf(fn.sbdf).replace(/\.\d$/, '.*')}`,
   );
 });
 
+const unreadablePort = skip(
+  'not to be told',
+  'of the registers of a port above too little can be read',
+  'run it as root, or capture the tree as root',
+);
+
 const requester = ofFunctions('shared-bus', 'does the IOMMU know it from its neighbours?', (fn, facts) => {
   const others = neighbourhood(facts).sharingRequester(fn);
+  if (others === null) return unreadablePort;
   if (others.length === 0) return pass('it has a requester ID of its own');
   const what = `behind one conventional bus with ${nameFunctions(others)}`;
   const why = 'the IOMMU takes whatever is behind that bus for one device';
@@ -104,8 +113,7 @@ const requester = ofFunctions('shared-bus', 'does the IOMMU know it from its nei
 
 const acs = ofFunctions('acs', 'do the ports above keep it from its peers?', (fn, facts) => {
   const peers = neighbourhood(facts).peersOf(fn);
-  if (peers === null)
-    return skip('the registers of a port above cannot be read', '', 'run it as root, on this host');
+  if (peers === null) return unreadablePort;
   if (peers.length === 0) return pass('no peer is reached past the IOMMU');
   return warn(
     `may reach ${nameFunctions(peers)}`,

@@ -1,10 +1,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { formatSbdf } from '../../../src/address.ts';
 import { PcibackError } from '../../../src/errors.ts';
 import { gather, type GatherOptions, type Services } from '../../../src/doctor/index.ts';
 import type { Facts } from '../../../src/doctor/facts.ts';
-import { parseInterrupts } from '../../../src/doctor/gather/machine.ts';
 import { specOf } from '../../../src/toolstack/index.ts';
 import { captured, sbdf } from '../../host/support/functions.ts';
 import { temporaryDirectory, writeFunction } from '../../host/support/tree.ts';
@@ -43,7 +43,7 @@ function xenMachine(): string {
     'sys/hypervisor/version/major': '4\n',
     'sys/hypervisor/version/minor': '17\n',
     'sys/hypervisor/version/extra': '.7\n',
-    'sys/firmware/acpi/tables/XMAR': '',
+    'sys/firmware/acpi/tables/RMAD': '',
     'sys/firmware/acpi/tables/FACP': '',
     'sys/bus/pci/drivers/pci-stub/bind': '',
     'sys/bus/pci/devices/0000:41:00.0/enable': '1\n',
@@ -89,7 +89,7 @@ describe('a machine under Xen', () => {
       isRoot: true,
       linux: '6.1.0-50-amd64',
       lockdown: 'integrity',
-      iommuTables: ['XMAR'],
+      iommuTables: ['RMAD'],
       stubs: ['pci-stub'],
       interruptUsers: new Map([[16, ['ehci_hcd:usb1', 'i801_smbus']]]),
       xen: {
@@ -172,6 +172,20 @@ describe('a machine under Xen', () => {
   });
 });
 
+describe('who uses a function', () => {
+  it('is asked of those that are judged', async () => {
+    const root = plainMachine();
+    put(root, { 'proc/mounts': '', 'proc/swaps': '' });
+    const { functions } = await gatherAt(root, { specs: [specOf('41:00.0')] });
+    const users = functions.map((fn) => [formatSbdf(fn.sbdf), fn.users]);
+    expect(users).toEqual([
+      ['0000:40:01.0', null],
+      ['0000:41:00.0', []],
+      ['0000:44:02.0', null],
+    ]);
+  });
+});
+
 describe('a machine without Xen', () => {
   it('is not asked what only Xen knows', async () => {
     const facts = await gatherAt(
@@ -228,22 +242,5 @@ describe('what is judged', () => {
     const { scope, machine, subjects, functions } = await gatherAt('/nonexistent', { models });
     expect([scope, machine, functions]).toEqual(['loopback', null, []]);
     expect(subjects).toEqual([nic.sbdf]);
-  });
-});
-
-describe('/proc/interrupts', () => {
-  it.each([
-    [
-      ' 16:       4       0  xen-pirq    -ioapic-level  ehci_hcd:usb1, i801_smbus',
-      ['ehci_hcd:usb1', 'i801_smbus'],
-    ],
-    [' 16:   87     0  IO-APIC  16-fasteoi   i915', ['i915']],
-    [' 16:          1          0  IO-APIC   5-edge      ACPI:Ged', ['ACPI:Ged']],
-    [' 16:          0  xen-dyn    -event     xenbus', ['xenbus']],
-    [' 16:          0  PCI-MSIX-0000:00:05.0   0-edge      virtio4-config', ['virtio4-config']],
-    [' 16:          5  IO-APIC   7-edge', undefined],
-    ['NMI:          0   Non-maskable interrupts', undefined],
-  ])('%s', (line, users) => {
-    expect(parseInterrupts(`           CPU0       CPU1\n${line}\n`).get(16)).toEqual(users);
   });
 });
