@@ -1,5 +1,13 @@
-import { type DaemonFacts, diagnose, type Diagnosis, gather, type Services } from '../doctor/index.ts';
-import { type PciSpec, PcibackError, readNames, reasons } from '../toolstack/index.ts';
+import {
+  type DaemonFacts,
+  diagnose,
+  type Diagnosis,
+  gather,
+  type Models,
+  type Services,
+} from '../doctor/index.ts';
+import { parseSbdf, type PciSpec, PcibackError, readNames, reasons, type Sbdf } from '../toolstack/index.ts';
+import { isBridge } from '../index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { showDiagnosis } from './doctor/show.ts';
 import { readText } from './files.ts';
@@ -35,11 +43,16 @@ function services(loopback: string | undefined, signal: AbortSignal): Services {
 }
 
 /** The functions of a hypervisor in a directory. */
-async function modelsOf(loopback: string, { withStore }: Services, signal: AbortSignal) {
+async function modelsOf(loopback: string, asking: Services, signal: AbortSignal): Promise<Models> {
   const client = await connectIfRunning(loopback);
   try {
-    const names = client ? await withStore(readNames) : new Map();
-    return hostFunctions(await askInventory(client, signal), names);
+    const names = client ? await asking.withStore(readNames) : new Map<string, Sbdf>();
+    const inventory = await askInventory(client, signal);
+    const exportable = inventory.functions.filter((each) => !isBridge(each));
+    return {
+      host: hostFunctions(inventory, names),
+      exportable: exportable.flatMap(({ sbdf }) => parseSbdf(sbdf) ?? []),
+    };
   } finally {
     client?.close();
   }

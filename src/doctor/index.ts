@@ -6,5 +6,5 @@
 export { type Finding, type FunctionFinding, type Result, sayingOf } from './check.ts';
 export { type CheckReport, diagnose, type Diagnosis, type StageReport, type Verdict } from './diagnose.ts';
 export type { DaemonFacts, Facts } from './facts.ts';
-export { gather, type GatherOptions, type Services } from './gather/index.ts';
+export { gather, type GatherOptions, type Models, type Services } from './gather/index.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';

@@ -96,6 +96,7 @@ describe('doctor of a hypervisor in a directory', () => {
     const diagnosis = parse(stdout);
     expect(checkOf(diagnosis, 'daemon')).toMatchObject({ result: 'pass' });
     expect(checkOf(diagnosis, 'iommu')).toMatchObject({ result: 'skip', what: 'models need none of this' });
+    expect(diagnosis.functions.map(({ sbdf }) => sbdf)).not.toContain('0000:00:1c.0');
     const state = checkOf(diagnosis, 'state');
     expect(state?.functions?.find(({ sbdf }) => sbdf === '0000:05:00.0')).toMatchObject({
       result: 'fail',

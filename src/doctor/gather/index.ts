@@ -25,6 +25,12 @@ export interface Services {
   readonly hasIommu?: () => boolean;
 }
 
+export interface Models {
+  readonly host: HostFunctions;
+  /** Those that a guest can be given. */
+  readonly exportable: readonly Sbdf[];
+}
+
 export interface GatherOptions {
   /** Functions to judge; all that can be exported when there are none, in `guest` neither. */
   readonly specs: readonly PciSpec[];
@@ -33,7 +39,7 @@ export interface GatherOptions {
   /** A captured tree to judge in place of this machine. */
   readonly sysfs?: string | undefined;
   /** The models of a hypervisor in a directory, which are judged in place of this machine. */
-  readonly models?: HostFunctions | undefined;
+  readonly models?: Models | undefined;
   /** Where the files of the system lie; by default at the root. */
   readonly root?: string;
   /** Whether this process is privileged; by default as it is. */
@@ -52,8 +58,8 @@ export async function gather(options: GatherOptions, services: Services): Promis
     isServed ? attempt(() => services.withStore(gatherNamed)) : null,
   ]);
   const { functions, warnings } = functionsOf(options, root);
-  const host = models ?? hostOf(functions, asked?.ok ? asked.value.names : new Map());
-  const chosen = choose(options, host, models?.functions ?? exportable(functions));
+  const host = models?.host ?? hostOf(functions, asked?.ok ? asked.value.names : new Map());
+  const chosen = choose(options, host, models?.exportable ?? exportable(functions));
   return {
     scope,
     machine,

@@ -238,7 +238,8 @@ describe('what is judged', () => {
   });
 
   it('is models in place of the machine', async () => {
-    const models = { functions: [nic.sbdf], secondaryBus: () => undefined, named: () => undefined };
+    const host = { functions: [nic.sbdf, port.sbdf], secondaryBus: () => undefined, named: () => undefined };
+    const models = { host, exportable: [nic.sbdf] };
     const { scope, machine, subjects, functions } = await gatherAt('/nonexistent', { models });
     expect([scope, machine, functions]).toEqual(['loopback', null, []]);
     expect(subjects).toEqual([nic.sbdf]);
