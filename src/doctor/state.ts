@@ -24,10 +24,12 @@ function stateOfOne(sbdf: Sbdf, { daemon, store }: Facts): Finding {
   const claim = store?.ok ? store.value.claims.get(sbdf) : undefined;
   const owner = known?.owner ?? claim?.domid ?? null;
   if (owner !== null && (claim?.exists ?? true)) {
+    // What the daemon does not know of, another back-end serves.
+    const detach = known ? 'pciback detach' : 'xl pci-detach';
     return warn(
       `domain ${owner} has it`,
       'a function belongs to one guest at a time',
-      `to give it to another: pciback detach ${owner} ${name}`,
+      `to give it to another: ${detach} ${owner} ${name}`,
     );
   }
   if (claim) {

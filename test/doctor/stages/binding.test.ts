@@ -43,7 +43,7 @@ describeStage(bindingStage, {
       'warn',
       /domain 5 has it.*pciback detach 5 0000:41:00\.0/,
     ],
-    [claimed(6, true), 'warn', /domain 6 has it/],
+    [claimed(6, true), 'warn', /domain 6 has it.*xl pci-detach 6 0000:41:00\.0/],
     [claimed(6, false), 'warn', /domain 6, which is gone.*xenstore-rm \/libxl\/pci\/0000-41-00-0\/domid/],
     [
       host([nic], { daemon: { ok: true, value: undefined }, store: refusal('NO-XENSTORE') }),

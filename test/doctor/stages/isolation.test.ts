@@ -86,6 +86,7 @@ describeStage(isolationStage, {
     [host(), 'pass', /only function/],
     [host([display, displayAudio]), 'warn', /0000:45:00\.1 \(snd_hda_intel\).*0000:45:00\.\*/],
     [host([nic, { ...port, sbdf: sbdf('41:00.1') }]), 'warn', /host keeps the bridge/],
+    [host([virtual, { ...nic, sbdf: sbdf('46:10.1') }]), 'pass', /only function/],
     [host([physical, { ...virtual, sbdf: sbdf('46:00.1') }]), 'pass', /only function/],
   ],
   'shared-bus': [
