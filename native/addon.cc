@@ -66,7 +66,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   addon->ring = Napi::Persistent(Ring::define(env));
   addon->responder = Napi::Persistent(ResponderObject::define(env));
   env.SetInstanceData(addon);
-  exports.Set("ConfigFile", ConfigFile::define(env));
+  exports.Set("ConfigFile", Napi::Function::New<make_config_file>(env, "ConfigFile"));
   exports.Set("Hypervisor", HypervisorObject::define(env));
   exports.Set("FrontRing", FrontObject::define(env));
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));

@@ -69,7 +69,8 @@ struct PlatformOps {
 
   // A pirq > 0 of the guest for the legacy interrupt `gsi`.
   int (*map_gsi)(Hypervisor*, uint32_t domid, uint32_t gsi);
-  // Lets the hypervisor find the MSI-X table, which a guest may not write from then on; the function must decode memory.
+  // Lets the hypervisor find the MSI-X table, which a guest may not write from then on; the function must decode memory,
+  // and must have the MSI-X capability: Xen takes that for granted.
   int (*prepare_msix)(Hypervisor*, uint32_t sbdf);
   int (*release_msix)(Hypervisor*, uint32_t sbdf);
   // Writes the mapped vectors into the function again, after a reset.

@@ -166,19 +166,23 @@ export class Hypervisor {
   }
 
   /**
-   * Tells Xen of the function's MSI-X table, which it then keeps from guests: 0, or a negative errno. The function must decode
-   * memory, and belong to nobody yet: without this, vectors cannot be mapped (-61).
+   * Tells Xen of the function's MSI-X table, which it then keeps from guests: 0, or a negative errno (-16: it has been told, or
+   * vectors are mapped). Without it vectors cannot be mapped (-61). The function must decode memory, and must have the MSI-X
+   * capability: Xen does not look before it follows a null pointer (xen/arch/x86/msi.c, pci_prepare_msix).
    */
   prepareMsix(sbdf: Sbdf): number {
     return this.#native.prepareMsix(sbdf);
   }
 
-  /** Ends what `prepareMsix` began: 0, or a negative errno. */
+  /** Ends what `prepareMsix` began, under the same condition: 0, or a negative errno (-16: vectors are mapped). */
   releaseMsix(sbdf: Sbdf): number {
     return this.#native.releaseMsix(sbdf);
   }
 
-  /** Has Xen write the vectors that are mapped into the function again, after a reset: 0, or a negative errno. */
+  /**
+   * Has Xen write the vectors that are mapped into the function again, after a reset: 0, or a negative errno (-6: the function
+   * does not decode memory; -95: Xen runs with msi=off).
+   */
   restoreMsi(sbdf: Sbdf): number {
     return this.#native.restoreMsi(sbdf);
   }

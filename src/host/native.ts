@@ -76,11 +76,11 @@ export interface NativeConfigFile {
   /** 256 or 4096 bytes. */
   readonly length: number;
   /** Unsigned; all ones when the function does not answer or the file is closed. */
-  read(offset: number, size: number): number;
+  readonly read: (offset: number, size: number) => number;
   /** Takes the low `size` bytes of a value of either sign. False when it was not written. */
-  write(offset: number, size: number, value: number): boolean;
+  readonly write: (offset: number, size: number, value: number) => boolean;
   /** May be called twice. */
-  close(): void;
+  readonly close: () => void;
 }
 
 export interface NativeFrontRing {

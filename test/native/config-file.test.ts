@@ -69,6 +69,12 @@ test('what is closed reads as ones and keeps nothing', () => {
   expect(readFileSync(path)).toEqual(before);
 });
 
+test('its functions work without it', () => {
+  const { read, write } = open(file(256));
+  expect(write(8, 2, 0x1234)).toBe(true);
+  expect(read(8, 2)).toBe(0x1234);
+});
+
 test.each([
   [0, 0],
   [0, 3],

@@ -29,6 +29,18 @@ export interface Played {
 
 type Asked = Partial<Pick<Scene, 'script' | 'calls' | 'root'>>;
 
+/** What is asked for first on every connection, */
+export const opened = [
+  'xengnttab_open',
+  'xenevtchn_open',
+  'xenevtchn_close',
+  'xencall_open',
+  'xc_interface_open',
+  'xc_domain_getinfolist 0 1',
+];
+/** and last. */
+export const closed = ['xc_interface_close', 'xencall_close, 0 buffers left', 'xengnttab_close'];
+
 /** A release that no machine has installed. */
 export const release = { major: 4, minor: 98 };
 const control = 'libxenctrl';
