@@ -25,6 +25,7 @@ import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
 import { SysfsFunction } from './sysfs-function.ts';
 
 const run = promisify(execFile);
+const EBUSY = 16;
 
 export interface XenOptions {
   readonly directory: string;
@@ -61,17 +62,24 @@ export class XenPlatform implements Platform {
     }
     this.#requireIommu();
     const { stub, ...former } = await this.#bindStub(facts);
-    const now = readSysfsFunction(this.#host.sysfs, sbdf);
-    const taken = { facts: { ...now, driver: former.formerDriver }, former, wasDriven: true };
-    // The kernel's stub has told Xen already.
-    const prepared = stub === 'pci-stub' && hasMsix(now) ? this.#hypervisor.prepareMsix(sbdf) : 0;
-    // A toolstack may have assigned it to a guest already. Where there is no quarantine the function is the host's until it is a guest's.
-    if (prepared === 0) this.#hypervisor.assignDevice(quarantineDomid, sbdf);
-    else {
+    try {
+      const now = readSysfsFunction(this.#host.sysfs, sbdf);
+      // The kernel's stub has told Xen already.
+      if (stub === 'pci-stub' && hasMsix(now)) this.#prepareMsix(sbdf);
+      // A toolstack may have assigned it to a guest. Where Xen quarantines nothing the function is the host's until it is a guest's.
+      this.#hypervisor.assignDevice(quarantineDomid, sbdf);
+      return { facts: { ...now, driver: former.formerDriver }, former, wasDriven: true };
+    } catch (error) {
       await unbindStub(this.#host, facts, former);
-      throw hypercallFailed(`Xen cannot make ready the MSI-X table of ${formatSbdf(sbdf)}`, prepared);
+      throw error;
     }
-    return taken;
+  }
+
+  /** Who was killed before may have told Xen as well. */
+  #prepareMsix(sbdf: Sbdf): void {
+    const result = this.#hypervisor.prepareMsix(sbdf);
+    if (result === 0 || result === -EBUSY) return;
+    throw hypercallFailed(`Xen cannot make ready the MSI-X table of ${formatSbdf(sbdf)}`, result);
   }
 
   async returnToHost({ facts, former }: Taken): Promise<void> {
