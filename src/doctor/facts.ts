@@ -21,6 +21,8 @@ export interface MachineFacts {
   readonly iommuTables: readonly string[];
   /** PCI drivers that are loaded and can hold a function for guests: `pciback`, `pci-stub`. */
   readonly stubs: readonly string[];
+  /** Whether the kernel has pci-stub as a module, which the daemon then loads when it needs it. */
+  readonly canLoadStub: boolean;
   /** Names of those who registered for each interrupt line of the kernel. */
   readonly interruptUsers: ReadonlyMap<number, readonly string[]>;
   /** Null on a machine that does not run under Xen. */

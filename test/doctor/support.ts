@@ -59,6 +59,7 @@ const machine: MachineFacts = {
   lockdown: 'none',
   iommuTables: ['RMAD'],
   stubs: ['pci-stub'],
+  canLoadStub: false,
   interruptUsers: new Map(),
   xen,
 };

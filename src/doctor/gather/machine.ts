@@ -39,6 +39,7 @@ export async function gatherMachine(
     namesIn(at('/dev/xen')),
     textOf(at('/sys/hypervisor/type')),
   ]);
+  const modules = linux === undefined ? undefined : await textOf(at(`/lib/modules/${linux}/modules.dep`));
   const hasXen = nodes.length > 0 || hypervisor === 'xen';
   return {
     isRoot,
@@ -47,6 +48,7 @@ export async function gatherMachine(
     lockdown: lockdown === undefined ? null : (/\[(\w+)\]/.exec(lockdown)?.[1] ?? null),
     iommuTables: iommuTables.filter((name) => tables.includes(name)),
     stubs: ['pciback', 'pci-stub'].filter((name) => drivers.includes(name)),
+    canLoadStub: /\/pci-stub\.ko\b/.test(modules ?? ''),
     interruptUsers: parseInterrupts(interrupts ?? ''),
     xen: hasXen ? await gatherXen(at, nodes, question) : null,
   };

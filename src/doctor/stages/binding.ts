@@ -18,17 +18,22 @@ import {
 import { interruptKinds, legacyLine } from '../interrupts.ts';
 import { stateOf } from '../state.ts';
 
-const stub = ofMachine('stub', 'is there a driver to hold functions with?', ({ stubs }) => {
+const stub = ofMachine('stub', 'is there a driver to hold functions with?', ({ stubs, canLoadStub }) => {
   if (stubs.includes('pciback'))
     return pass('xen-pciback is loaded: pci = [...] works with xl, and the daemon takes over from it');
   if (stubs.includes('pci-stub')) {
     return pass('pci-stub is loaded: pciback attach works; for pci = [...] with xl, modprobe xen-pciback');
   }
+  if (canLoadStub) {
+    return pass(
+      'pci-stub is loaded when it is needed: pciback attach works; for pci = [...] with xl, modprobe xen-pciback',
+    );
+  }
   return fail(
     'NO-STUB-DRIVER',
-    'neither pci-stub nor xen-pciback is loaded',
+    'neither pci-stub nor xen-pciback is loaded, nor is pci-stub among the modules of this kernel',
     'a function that no driver holds can be taken by any driver at any time',
-    'modprobe pci-stub; or modprobe xen-pciback, for pci = [...] with xl',
+    'install a kernel with CONFIG_PCI_STUB; or modprobe xen-pciback, which also has pci = [...] work with xl',
   );
 });
 

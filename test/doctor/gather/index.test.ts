@@ -26,6 +26,7 @@ function plainMachine(): string {
   for (const facts of [nic, sound, port]) writeFunction(join(root, 'sys/bus/pci/devices'), facts);
   put(root, {
     'proc/sys/kernel/osrelease': '6.1.0-50-amd64\n',
+    'lib/modules/6.1.0-50-amd64/modules.dep': 'kernel/drivers/pci/pci-stub.ko.xz:\n',
     'proc/interrupts': ` 16:   4   0  xen-pirq    -ioapic-level  ehci_hcd:usb1, i801_smbus\n`,
     'sys/kernel/security/lockdown': 'none [integrity] confidentiality\n',
   });
@@ -91,6 +92,7 @@ describe('a machine under Xen', () => {
       lockdown: 'integrity',
       iommuTables: ['RMAD'],
       stubs: ['pci-stub'],
+      canLoadStub: true,
       interruptUsers: new Map([[16, ['ehci_hcd:usb1', 'i801_smbus']]]),
       xen: {
         version: '4.17.7',
