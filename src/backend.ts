@@ -223,9 +223,9 @@ export class PciBackend {
     return pirqs.filter((pirq) => platform.signal(domid, pirq)).length;
   }
 
-  /** The functions of this host, whether hidden or not. */
+  /** The functions that this host has now, whether hidden or not. */
   get inventory(): Inventory {
-    return this.#running.host?.inventory ?? { functions: [], warnings: [] };
+    return this.#running.host?.lookAgain() ?? { functions: [], warnings: [] };
   }
 
   status(): BackendStatus {
@@ -253,7 +253,9 @@ export class PciBackend {
     running.platform = openPlatform(where);
     // Threads take a while to start; guests of a predecessor are waiting.
     running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
-    const inventory = functions ? { functions, warnings: [] } : hostInventory({ sysfs });
+    const inventory = functions
+      ? { functions, warnings: [] }
+      : (running.platform.inventory() ?? hostInventory({ sysfs }));
     for (const warning of inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
     running.registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
       this.#emit(

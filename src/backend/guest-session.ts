@@ -45,8 +45,8 @@ export interface SessionHost {
   readonly platform: Platform;
   /** How workers open the platform. */
   readonly where: PlatformOptions;
-  /** Takes a function that a toolstack has listed from where that toolstack keeps it. */
-  readonly host: Pick<HostFunctions, 'hideListed'>;
+  /** Takes functions that a toolstack has listed from where it keeps them, and knows which ones can be kept apart. */
+  readonly host: Pick<HostFunctions, 'hideListed' | 'requireIsolated'>;
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
   /** Local ends of event channels, by domain: what a successor has to discard when this process is killed. */
@@ -299,6 +299,7 @@ export class GuestSession {
       );
     }
     await this.#host.host.hideListed(sbdf, this.domid);
+    this.#host.host.requireIsolated(sbdf, this.domid);
     const guestAddress = await this.#functions.take(sbdf, device.requestedDevfn, device.permissive);
     await this.#writer.exported(index, sbdf, guestAddress);
   }

@@ -2,7 +2,7 @@
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
-import type { FunctionFacts, Inventory, Platform, Taken } from '../host/index.ts';
+import { type FunctionFacts, type Inventory, type Platform, type Taken, sharedPages } from '../host/index.ts';
 import { type BackendEvent, makeEvent } from '../monitor/index.ts';
 import { claimPath, driverPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
@@ -32,14 +32,21 @@ export class HostFunctions {
     this.#inventory = inventory;
   }
 
+  /** As it was when somebody last asked for a new look. */
   get inventory(): Inventory {
+    return this.#inventory;
+  }
+
+  /** Looks at all of them anew. */
+  lookAgain(): Inventory {
     this.#inventory = this.#parts.platform.inventory() ?? this.#inventory;
     return this.#inventory;
   }
 
-  /** Throws NO-SUCH-FUNCTION. */
+  /** As it is now. Throws NO-SUCH-FUNCTION. */
   factsOf(sbdf: Sbdf): FunctionFacts {
-    const facts = this.inventory.functions.find((each) => each.sbdf === sbdf);
+    const facts =
+      this.#parts.platform.factsOf(sbdf) ?? this.#inventory.functions.find((each) => each.sbdf === sbdf);
     if (facts) return facts;
     throw new PcibackError(
       'NO-SUCH-FUNCTION',
@@ -65,6 +72,26 @@ export class HostFunctions {
     if (registry.get(sbdf) || !this.#isReal) return;
     if (this.factsOf(sbdf).driver === kernelStub) {
       await this.#once(sbdf, () => this.#take(sbdf, false, domid));
+    }
+  }
+
+  /**
+   * Throws NOT-ISOLATED when a guest that is given the function would reach registers of another one with it, which is neither this
+   * guest's nor hidden and nobody's (XSA-461).
+   */
+  requireIsolated(sbdf: Sbdf, domid: number): void {
+    if (!this.#isReal) return;
+    const { registry } = this.#parts;
+    for (const shared of sharedPages(this.#inventory.functions)) {
+      if (shared.sbdf !== sbdf) continue;
+      const { sbdf: other } = shared.other;
+      const owner = registry.ownerOf(other);
+      if (registry.get(other) && (owner === undefined || owner === domid)) continue;
+      throw new PcibackError(
+        'NOT-ISOLATED',
+        `${formatSbdf(sbdf)} has registers in the same page of memory (0x${shared.page.toString(16)}) as ${formatSbdf(other)}`,
+        `hide that one too, or keep them apart: pci=resource_alignment=12@${formatSbdf(sbdf)} on the command line of the kernel`,
+      );
     }
   }
 

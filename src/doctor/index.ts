@@ -7,4 +7,3 @@ export { type Finding, type FunctionFinding, type Result, sayingOf } from './che
 export { type CheckReport, diagnose, type Diagnosis, type StageReport, type Verdict } from './diagnose.ts';
 export type { DaemonFacts, Facts } from './facts.ts';
 export { gather, type GatherOptions, type Models, type Services } from './gather/index.ts';
-export { sharedPages, type SharedPage } from './shared-pages.ts';

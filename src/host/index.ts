@@ -40,4 +40,5 @@ export type {
 export { leaveProcessGroup } from './process-group.ts';
 export { type ResetMethod, resetMethods } from './reset.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
+export { sharedPages, type SharedPage } from './shared-pages.ts';
 export { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';

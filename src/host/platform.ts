@@ -98,8 +98,10 @@ export interface Belongings {
 /** What a worker thread needs of the machine. Every thread opens its own. */
 export interface Platform {
   readonly kind: 'loopback' | 'xen';
-  /** The functions of this machine that there are now; null where they are what they were at the start. */
+  /** The functions that this machine has now; null where they are what they were at the start. */
   inventory(): Inventory | null;
+  /** One of them. Throws NO-SUCH-FUNCTION. */
+  factsOf(sbdf: Sbdf): FunctionFacts | null;
   /**
    * Takes a function from its host driver, so that it can be opened and seized; one that is taken already stays as it is. Rejects
    * with HOST-USES-IT unless it is `force`d, and with everything undone when that cannot be done.

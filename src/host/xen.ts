@@ -50,6 +50,10 @@ export class XenPlatform implements Platform {
     return readSysfs(this.#host.sysfs, 'host');
   }
 
+  factsOf(sbdf: Sbdf): FunctionFacts {
+    return readSysfsFunction(this.#host.sysfs, sbdf);
+  }
+
   /**
    * In the order that Xen wants: the stub leaves it enabled, which routes its interrupt and lets it decode memory; then Xen can note
    * where its MSI-X table lies; then it is assigned, to nobody, so that it reaches no memory while no guest has it.

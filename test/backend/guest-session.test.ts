@@ -42,7 +42,7 @@ async function sessionOn(workers: Piscina<GuestTask, void>) {
     pool: workers,
     platform,
     where: { kind: 'loopback', directory },
-    host: { hideListed: async () => {} },
+    host: { hideListed: async () => {}, requireIsolated: () => {} },
     topology: 'vpci',
     bridges: () => new BridgeMap([]),
     ports: new FileStore(join(directory, 'state/port'), (value) => typeof value === 'number'),

@@ -1,6 +1,7 @@
 /** Stage 3: can the function be kept apart from the rest of the machine? */
 import { formatSbdf } from '../../address.ts';
 import { headerTypeOf, isBridge } from '../../host/identity.ts';
+import { sharedPages } from '../../host/shared-pages.ts';
 import {
   fail,
   isDriven,
@@ -15,7 +16,6 @@ import {
 import type { Facts, KnownFunction } from '../facts.ts';
 import { interruptKinds, legacyLine } from '../interrupts.ts';
 import { Neighbourhood } from '../neighbours.ts';
-import { sharedPages } from '../shared-pages.ts';
 
 const bridges = ofFunctions('bridges', 'is it a function that a guest can have?', (fn) => {
   const layout = headerTypeOf(fn.config);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Resource } from '../../src/config-space/access.ts';
-import { sharedPages } from '../../src/doctor/index.ts';
+import { sharedPages } from '../../src/host/shared-pages.ts';
 import { sbdf } from '../host/support/functions.ts';
 
 const bar = (start: bigint, size: bigint, changes: Partial<Resource> = {}): Resource => ({
