@@ -18,7 +18,7 @@ interface Parts {
 
 /** The kernel's own stub, to which other toolstacks bind what they hand out; and the one that does nothing at all. */
 const kernelStub = 'pciback';
-const stubs = [kernelStub, 'pci-stub'];
+const stubs: ReadonlySet<string> = new Set([kernelStub, 'pci-stub']);
 
 export class HostFunctions {
   readonly #parts: Parts;
@@ -118,7 +118,7 @@ export class HostFunctions {
   async #noteDriver({ sbdf, driver }: FunctionFacts): Promise<string | null> {
     if (!this.#isReal) return null;
     const { xenstore } = this.#parts;
-    if (driver === null || stubs.includes(driver)) {
+    if (driver === null || stubs.has(driver)) {
       return (
         /^\/sys\/bus\/pci\/drivers\/([\w+.-]{1,64})$/.exec(
           (await xenstore.read(driverPath(sbdf))) ?? '',

@@ -26,12 +26,12 @@ let platform: LoopbackPlatform;
 let resets: (() => void)[];
 const heldBack: Delay = () => new Promise((resolve) => resets.push(resolve));
 
-beforeEach(() => {
+beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'pciback-assigned-'));
   mkdirSync(join(directory, 'evt/0'), { recursive: true });
   resets = [];
   platform = new LoopbackPlatform(directory, heldBack);
-  platform.takeFromHost(facts);
+  await platform.takeFromHost(facts);
 });
 afterEach(() => {
   platform.close();

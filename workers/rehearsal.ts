@@ -1,0 +1,114 @@
+/**
+ * Has a thread serve a guest that does not exist, so that the first one that does is not served by code that has never run:
+ * V8 interprets a function until it has been called often, and a guest that comes up sends its few hundred requests at once.
+ */
+import { NEVER } from 'rxjs';
+import { makeSbdf } from '../src/address.ts';
+import {
+  ConfigFilter,
+  FunctionRecord,
+  RamConfig,
+  compileFilter,
+  defaultMode,
+  recordSize,
+  seize,
+} from '../src/config-space/index.ts';
+import type { Answer, Look, Ring } from '../src/host/platform.ts';
+import {
+  Command,
+  type ExportedFunction,
+  OpWord,
+  RingOperations,
+  maxMsixEntries,
+  requestStream,
+} from '../src/ring/index.ts';
+
+/** As many as V8 needs to compile the whole path, and a fraction of a second of work. */
+const requests = 4096;
+
+/** What a front-end asks for while it scans its bus, and its driver after that: offset, size, and a value to write. */
+const script: readonly (readonly [offset: number, size: number, value?: number])[] = [
+  [0x00, 4],
+  [0x0e, 1],
+  [0x06, 2],
+  [0x34, 1],
+  [0x40, 2],
+  [0x50, 1],
+  [0x10, 4],
+  [0x10, 4, 0xffff_ffff],
+  [0x10, 4],
+  [0x10, 4, 0xfeb8_0000],
+  [0x04, 2],
+  [0x04, 2, 0x0006],
+  [0x3c, 1],
+  [0x44, 2],
+  [0x104, 4],
+  [0x48, 4, 0x1234],
+];
+
+/** A page on which the next line of the script is found as soon as the last one is answered. */
+class ScriptedRing implements Ring {
+  readonly localPort = 0;
+  readonly op = new Int32Array(OpWord.msixEntries + maxMsixEntries);
+  #left = requests;
+
+  look(): Look {
+    if (this.#left === 0) return 'vanished';
+    const [offset, size, value] = script[this.#left % script.length] ?? [0, 4];
+    this.#left -= 1;
+    this.op[OpWord.cmd] = value === undefined ? Command.confRead : Command.confWrite;
+    this.op[OpWord.offset] = offset;
+    this.op[OpWord.size] = size;
+    this.op[OpWord.value] = value ?? 0;
+    return 'request';
+  }
+
+  answer(): Answer {
+    return 'published';
+  }
+
+  rearm(): void {}
+  notify(): void {}
+  close(): void {}
+}
+
+/** A PCI Express function with 64 KiB of memory, power management, MSI and MSI-X. */
+function sampleFunction(): ExportedFunction {
+  const image = new Uint8Array(4096);
+  image.set([0x86, 0x80, 0xd3, 0x10, 0x06, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x02, 0x10]);
+  image.set([0x00, 0x00, 0xb8, 0xfe], 0x10);
+  image.set([0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0b, 0x01], 0x34);
+  image.set([0x01, 0x50, 0x22, 0xc8, 0x08, 0x00], 0x40);
+  image.set([0x05, 0x60, 0x80], 0x50);
+  image.set([0x10, 0x00, 0x02, 0x00], 0x60);
+  const hardware = new RamConfig(image);
+  const table = compileFilter(
+    seize(hardware, {
+      vendor: 0x8086,
+      device: 0x10d3,
+      resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
+      irq: 17,
+      physicalFunction: null,
+    }),
+    defaultMode,
+  );
+  const record = FunctionRecord.create(new ArrayBuffer(recordSize), table.initialCommand);
+  const filter = new ConfigFilter(table, hardware, record, { resetRequested() {}, contextLost() {} });
+  return { filter, decoder: hardware, pirqs: { mapMsi: () => 0, unmap() {}, intx: () => 17 } };
+}
+
+/** Rehearses in slices, between which real guests get their turn. */
+export function rehearse(): void {
+  const fn = sampleFunction();
+  const guestAddress = makeSbdf(0, 0, 0, 0);
+  const functions = new Map([[guestAddress, fn]]);
+  const operations = new RingOperations((domain, bus, devfn) =>
+    functions.get(makeSbdf(domain, bus, devfn >>> 3, devfn & 7)),
+  );
+  const ring = new ScriptedRing();
+  requestStream(ring, NEVER).subscribe((op) => {
+    operations.handle(op);
+    ring.answer();
+    operations.answered();
+  });
+}
