@@ -237,11 +237,11 @@ export class Registry {
 function quarantined(entry: Entry): PcibackError {
   const name = formatSbdf(entry.facts.sbdf);
   const why = contextOf(entry).failure?.message ?? 'its reset failed';
-  return new PcibackError(
-    'QUARANTINED',
-    `${name} is quarantined: ${why}`,
-    `reset it first: pciback reset ${name}`,
-  );
+  const remedy =
+    entry.facts.resetMethods.length > 0
+      ? `reset it first: pciback reset ${name}`
+      : `only a power cycle resets it for certain; if its driver does, let it: pciback unhide --force ${name}, then hide it`;
+  return new PcibackError('QUARANTINED', `${name} is quarantined: ${why}`, remedy);
 }
 
 function inUse(sbdf: Sbdf, owner: number): PcibackError {
