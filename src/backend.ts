@@ -302,7 +302,8 @@ export class PciBackend {
 
   /** Takes over whatever is running, and from then on follows what comes and goes. */
   async #adopt(): Promise<void> {
-    const { xenstore, registry, guests } = this.#parts();
+    const { xenstore, registry, host, guests } = this.#parts();
+    host.reconcile();
     this.#subscriptions.push(
       xenstore.state$.subscribe((state) => {
         if (state === 'reconnecting') this.#actor.send({ type: 'xenstoreLost' });

@@ -55,12 +55,30 @@ export class HostFunctions {
     );
   }
 
+  /** Notices what other toolstacks did with hidden functions while nobody looked. */
+  reconcile(): void {
+    if (!this.#isReal) return;
+    for (const { facts } of this.#parts.registry.entries()) this.#isHidden(facts.sbdf);
+  }
+
+  /** One that a driver of the host has got back by other hands than ours is hidden no more. */
+  #isHidden(sbdf: Sbdf): boolean {
+    const { registry, platform, emit } = this.#parts;
+    if (!registry.get(sbdf)) return false;
+    if (!this.#isReal || registry.ownerOf(sbdf) !== undefined) return true;
+    const driver = platform.driverOf(sbdf);
+    if (driver !== null && stubs.has(driver)) return true;
+    registry.drop(sbdf);
+    emit(makeEvent('function.unhidden', { sbdf, from: 'hidden', to: driver ?? 'no driver', cause: 'host' }));
+    return false;
+  }
+
   /**
    * Takes a function from its driver, and resets it where a driver may have left it at work. One that is hidden stays as it is.
    * Rejects with HOST-USES-IT unless `force`d, FUNCTION-IN-USE, or RESET-FAILED: it is hidden then, and quarantined.
    */
   async hide(sbdf: Sbdf, force: boolean): Promise<void> {
-    if (!this.#parts.registry.get(sbdf)) await this.#once(sbdf, () => this.#take(sbdf, force, undefined));
+    if (!this.#isHidden(sbdf)) await this.#once(sbdf, () => this.#take(sbdf, force, undefined));
   }
 
   /**
@@ -68,8 +86,7 @@ export class HostFunctions {
    * nothing for any other.
    */
   async hideListed(sbdf: Sbdf, domid: number): Promise<void> {
-    const { registry } = this.#parts;
-    if (registry.get(sbdf) || !this.#isReal) return;
+    if (!this.#isReal || this.#isHidden(sbdf)) return;
     if (this.factsOf(sbdf).driver === kernelStub) {
       await this.#once(sbdf, () => this.#take(sbdf, false, domid));
     }

@@ -111,6 +111,11 @@ export class Registry {
     });
   }
 
+  /** Forgets a function that no guest has, and that somebody else has given to the host. */
+  drop(sbdf: Sbdf): void {
+    if (!this.#owners.has(sbdf)) this.#forget(sbdf);
+  }
+
   #forget(sbdf: Sbdf): void {
     this.#entries.delete(sbdf);
     this.#store.delete(formatSbdf(sbdf));

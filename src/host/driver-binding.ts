@@ -2,11 +2,12 @@
  * Takes functions from the drivers of dom0 while it runs, and gives them back. Every step looks at what the kernel shows rather
  * than at what was done before, so that what a killed process left in the middle is carried on with, or put back, all the same.
  */
-import { existsSync } from 'node:fs';
-import type { Sbdf } from '../address.ts';
+import { existsSync, readlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { formatSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { DriverCore } from './driver-core.ts';
-import { driverDirectory, type HostRoot } from './host-root.ts';
+import { driverDirectory, functionDirectory, type HostRoot } from './host-root.ts';
 
 /** Drivers that hold a function and do nothing with it. */
 export type StubDriver = 'pciback' | 'pci-stub';
@@ -40,6 +41,27 @@ export function stubDriver(root: HostRoot): StubDriver {
   const found = (['pciback', 'pci-stub'] as const).find((name) => existsSync(driverDirectory(root, name)));
   if (found !== undefined) return found;
   throw new PcibackError('NO-STUB-DRIVER', 'neither pci-stub nor pciback is loaded', 'modprobe pci-stub');
+}
+
+/** The driver that has the function now; null when none has, or there is no such function. */
+export function driverOf(root: HostRoot, sbdf: Sbdf): string | null {
+  try {
+    return basename(readlinkSync(join(functionDirectory(root, sbdf), 'driver')));
+  } catch {
+    return null;
+  }
+}
+
+/** Throws NOT-HIDDEN unless a stub has the function. */
+export function requireStub(root: HostRoot, sbdf: Sbdf): void {
+  const driver = driverOf(root, sbdf);
+  if (isStub(driver)) return;
+  const name = formatSbdf(sbdf);
+  throw new PcibackError(
+    'NOT-HIDDEN',
+    `${name} was taken from its stub: ${driver ?? 'no driver'} has it`,
+    `hide it again: pciback hide ${name}`,
+  );
 }
 
 /**

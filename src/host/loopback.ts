@@ -38,6 +38,10 @@ export class LoopbackPlatform implements Platform {
     return null;
   }
 
+  driverOf(): null {
+    return null;
+  }
+
   /** Makes the model; the function itself is never touched. Throws BAD-DIRECTORY or BAD-FILE. */
   async takeFromHost(facts: FunctionFacts): Promise<Taken> {
     ensureModel(this.#directory, facts);

@@ -102,6 +102,8 @@ export interface Platform {
   inventory(): Inventory | null;
   /** One of them. Throws NO-SUCH-FUNCTION. */
   factsOf(sbdf: Sbdf): FunctionFacts | null;
+  /** The driver of the host that has it now; null when none has, or there are no drivers. */
+  driverOf(sbdf: Sbdf): string | null;
   /**
    * Takes a function from its host driver, so that it can be opened and seized; one that is taken already stays as it is. Rejects
    * with HOST-USES-IT unless it is `force`d, and with everything undone when that cannot be done.
@@ -111,7 +113,7 @@ export interface Platform {
   returnToHost(taken: Taken): Promise<void>;
   /**
    * Gives a guest the function: its memory, ports and legacy interrupt, and to the function the guest's memory to reach for. All or
-   * nothing; what the guest has already it keeps. Throws NO-IOMMU, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
+   * nothing; what the guest has already it keeps. Throws NOT-HIDDEN, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
    */
   assign(domid: number, belongings: Belongings): void;
   /** The guest reaches no register of the function any more. Comes before its reset. Throws HYPERCALL-FAILED. */

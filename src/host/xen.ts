@@ -4,7 +4,7 @@ import { formatSbdf, type Sbdf } from '../address.ts';
 import { CapabilityId, Command, Header } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { PcibackError } from '../errors.ts';
-import { bindStub, type StubBinding, unbindStub } from './driver-binding.ts';
+import { bindStub, driverOf, requireStub, type StubBinding, unbindStub } from './driver-binding.ts';
 import { type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { refuseInUse, usersOf } from './in-use.ts';
@@ -52,6 +52,10 @@ export class XenPlatform implements Platform {
 
   factsOf(sbdf: Sbdf): FunctionFacts {
     return readSysfsFunction(this.#host.sysfs, sbdf);
+  }
+
+  driverOf(sbdf: Sbdf): string | null {
+    return driverOf(this.#host, sbdf);
   }
 
   /**
@@ -106,7 +110,9 @@ export class XenPlatform implements Platform {
     // Nothing is left of it.
   }
 
+  /** What a driver of the host works with can be nobody else's, whoever has given it to that driver. */
   assign(domid: number, belongings: Belongings): void {
+    requireStub(this.#host, belongings.sbdf);
     assign(this.#hypervisor, domid, belongings, this.#options.withoutIommu ?? false);
   }
 
