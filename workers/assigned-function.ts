@@ -23,6 +23,7 @@ import { PcibackError } from '../src/errors.ts';
 import type { HostFunction, Platform } from '../src/host/platform.ts';
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
 import type { Assignment, FromWorker } from './messages.ts';
+import { isMilestone } from './milestone.ts';
 import { resetForGuest, resetToHidden, restoreForGuest } from './reset.ts';
 
 /** Milliseconds until a function that came out of D3hot may be touched (PCI Power Management 1.2, 5.4.1). */
@@ -46,6 +47,8 @@ export class AssignedFunction implements ExportedFunction {
   #resets: Promise<unknown> = Promise.resolve();
   #state: FunctionState;
   #cause = 'adopted';
+  /** Vectors that the hypervisor did not give. */
+  #refusals = 0;
 
   constructor(
     platform: Platform,
@@ -61,7 +64,7 @@ export class AssignedFunction implements ExportedFunction {
     this.#assignment = assignment;
     this.#report = report;
     this.pirqs = {
-      mapMsi: (entry, tableBase) => platform.mapMsi(domid, sbdf, entry, tableBase),
+      mapMsi: (entry, tableBase) => this.#mapMsi(entry, tableBase),
       unmap: (pirq) => platform.unmapPirq(domid, pirq),
       // A PV guest binds a line by the number that the host has for it (Linux drivers/pci/xen-pcifront.c, pcifront_scan_bus).
       intx: () => assignment.seized.irq,
@@ -133,6 +136,16 @@ export class AssignedFunction implements ExportedFunction {
 
   disconnect(): void {
     this.#send({ type: 'disconnect' });
+  }
+
+  #mapMsi(entry: number, tableBase: bigint): number {
+    const pirq = this.#platform.mapMsi(this.#domid, this.sbdf, entry, tableBase);
+    if (pirq > 0) return pirq;
+    this.#refusals += 1;
+    if (isMilestone(this.#refusals)) {
+      this.#report({ is: 'vectorRefused', sbdf: this.sbdf, errno: pirq, times: this.#refusals });
+    }
+    return pirq;
   }
 
   /** Trusts the guest so far from now on. What it has changed stays as it is: that is in the record. */

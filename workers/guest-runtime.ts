@@ -7,6 +7,7 @@ import type { Platform, Ring } from '../src/host/platform.ts';
 import { RingOperations, requestStream } from '../src/ring/index.ts';
 import { AssignedFunction } from './assigned-function.ts';
 import type { FromWorker, Step, ToWorker } from './messages.ts';
+import { isMilestone } from './milestone.ts';
 
 /** How the task of the guest is ended. */
 export interface TaskEnd {
@@ -190,7 +191,3 @@ export class GuestRuntime {
     this.#port.postMessage(message);
   }
 }
-
-/** What happens over and over is reported the first, tenth, hundredth ... time: a guest cannot make reports pile up. */
-const isMilestone = (times: number): boolean =>
-  times === 1 || times === 10 || times === 100 || times === 1000 || times === 10_000;

@@ -72,6 +72,8 @@ export type FromWorker =
     }
   /** A register was denied for the first time, or ten, a hundred, a thousand ... times. */
   | { readonly is: 'denied'; readonly sbdf: Sbdf; readonly register: number; readonly times: number }
+  /** The hypervisor refused a message-signalled vector, for the first time, or ten, a hundred ... times: a negative errno. */
+  | { readonly is: 'vectorRefused'; readonly sbdf: Sbdf; readonly errno: number; readonly times: number }
   /** The ring is served; this is the local end of its event channel. */
   | { readonly is: 'bound'; readonly localPort: number }
   | { readonly is: 'abandoned'; readonly times: number }

@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util';
 import { type BackendEvent, makeEvent } from '../monitor/index.ts';
 import type { Report } from './guest-worker.ts';
 import { type Registry, contextOf } from './registry.ts';
@@ -22,6 +23,12 @@ export function eventsOf(report: Report, domid: number, registry: Registry): rea
       const { sbdf, register, times } = report;
       const cause = `0x${register.toString(16).padStart(3, '0')}`;
       return [makeEvent('register.denied', { sbdf, domid, cause, reason: 'WRITE-DENIED', data: { times } })];
+    }
+    case 'vectorRefused': {
+      const { sbdf, errno, times } = report;
+      const why = `the hypervisor refused an interrupt vector: ${getSystemErrorName(Math.min(errno, -1))}`;
+      const details = { sbdf, domid, reason: 'HYPERCALL-FAILED', message: why, data: { times } } as const;
+      return [makeEvent('vector.refused', details)];
     }
     case 'abandoned':
       return [makeEvent('request.abandoned', { domid, data: { times: report.times } })];

@@ -18,6 +18,7 @@ export type EventType =
   | 'guest.left'
   | 'request.abandoned'
   | 'register.denied'
+  | 'vector.refused'
   | 'reset.completed'
   | 'reset.failed'
   | 'attach.failed'
