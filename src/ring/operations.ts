@@ -71,7 +71,7 @@ export class RingOperations {
         this.#settle(target, this.value > 0);
         return;
       case Command.disableMsi:
-        // Linux since 5.16 asks with this one for either kind: it has forgotten by then that it was MSI-X
+        // Linux asks with this one for either kind (6.1 does): it has forgotten by then that it was MSI-X
         // (arch/x86/pci/xen.c, xen_pv_teardown_msi_irqs).
         revoke(target);
         this.value = pirqs.intx();
