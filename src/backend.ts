@@ -36,7 +36,8 @@ import {
   hostInventory,
   openPlatform,
 } from './host/index.ts';
-import { type BackendEvent, ControlServer, failureDetails, makeEvent } from './monitor/index.ts';
+import { ControlServer } from './monitor/control-server.ts';
+import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
 import { BridgeMap } from './topology/index.ts';
 import { backendRoot, domidOfBackendPath } from './xenbus/index.ts';
 import { XenstoreClient, reconcile } from './xenstore/index.ts';

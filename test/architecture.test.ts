@@ -126,7 +126,47 @@ test('nobody but the library and its parts imports the back-end', () => {
   expect([...new Set(users.map(({ from }) => room(from)))].filter((name) => name !== 'index')).toEqual([]);
 });
 
-test('the command line enters by the front doors', () => {
+describe('the command line', () => {
   const doors = inRoom('cli').filter(({ to }) => room(to) !== '' && room(to) !== 'cli');
-  expect(doors.map(({ to }) => to).filter((to) => !to.endsWith('/index.ts'))).toEqual([]);
+  /** Behind these is what most commands need, and nothing else that would have to be loaded. */
+  const sideDoors = new Set([
+    'src/errors.ts',
+    'src/package.ts',
+    'src/host/functions.ts',
+    'src/toolstack/grammars.ts',
+    'src/toolstack/nearest.ts',
+  ]);
+
+  test('enters by the front doors and few side doors', () => {
+    const others = doors.map(({ to }) => to).filter((to) => !to.endsWith('/index.ts'));
+    expect(others.filter((to) => !sideDoors.has(to))).toEqual([]);
+  });
+
+  test('loads the back-end only to run it', () => {
+    const users = doors.filter(({ to, typeOnly }) => to === 'src/index.ts' && !typeOnly);
+    expect(users.filter(({ from }) => !from.startsWith('src/cli/demo/'))).toEqual([]);
+  });
+});
+
+/** The files that importing this one loads, and the packages. */
+function reachedFrom(file: string): readonly string[] {
+  const reached = new Set([file]);
+  for (const each of reached) {
+    for (const { from, to, typeOnly } of all) if (from === each && !typeOnly) reached.add(to);
+  }
+  return [...reached];
+}
+
+describe('behind the side doors', () => {
+  test('grammars are text in, facts out', () => {
+    const rooms = new Set(reachedFrom('src/toolstack/grammars.ts').map(room));
+    expect([...rooms].toSorted()).toEqual(['address', 'errors', 'toolstack']);
+  });
+
+  test('functions are listed without the native addon and without packages', () => {
+    const reached = reachedFrom('src/host/functions.ts');
+    expect(reached).toContain('src/host/sysfs.ts');
+    expect(reached).not.toContain('src/host/native.ts');
+    expect(reached.filter((to) => room(to) === '' && !to.startsWith('node:'))).toEqual([]);
+  });
 });

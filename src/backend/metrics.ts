@@ -1,5 +1,4 @@
 /** Serves metrics of a back-end: gathers what they are made of, and passes its events on. */
-import { createRequire } from 'node:module';
 import type { Observable } from 'rxjs';
 import { type Sbdf, formatSbdf, formatVdev, parseSbdf } from '../address.ts';
 import {
@@ -13,6 +12,7 @@ import {
 } from '../config-space/index.ts';
 import type { Platform } from '../host/index.ts';
 import type { BackendEvent } from '../monitor/index.ts';
+import { packageVersion } from '../package.ts';
 import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { FunctionSample, MetricsSource, RecordSample } from '../monitor/metrics-sample.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
@@ -52,9 +52,6 @@ export async function startMetrics(
     },
   };
 }
-
-const packageVersion = (): string =>
-  (createRequire(import.meta.url)('pciback/package.json') as { version: string }).version;
 
 const kinds = {
   [InterruptKind.none]: 'none',

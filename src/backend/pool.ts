@@ -1,5 +1,6 @@
 import { Piscina } from 'piscina';
 import type { GuestTask } from '../../workers/messages.ts';
+import { program } from '../package.ts';
 
 /**
  * The worker threads. A guest is one task that lasts as long as the guest, so none of Piscina's assumptions about short
@@ -10,7 +11,7 @@ import type { GuestTask } from '../../workers/messages.ts';
  */
 export function makePool(workers: number): Piscina<GuestTask, void> {
   const pool = new Piscina<GuestTask, void>({
-    filename: new URL('../../workers/guest-worker.js', import.meta.url).href,
+    filename: program('guest-worker').href,
     minThreads: workers,
     maxThreads: workers,
     concurrentTasksPerWorker: 4096,

@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { lastValueFrom } from 'rxjs';
 import { PcibackError } from '../errors.ts';
+import { program } from '../package.ts';
 import { socketAnswers } from '../unix-socket.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
 
@@ -15,10 +17,9 @@ export const socketOf = (directory: string): string => join(directory, 'xenstore
  */
 export async function ensureXenstored(directory: string): Promise<boolean> {
   if (await socketAnswers(socketOf(directory))) return false;
-  const program = new URL('../cli/main.js', import.meta.url).pathname;
   // Not `detached`, which would also give it a session of its own: `leaveProcessGroup` says why that is no good.
   const options = ['--loopback', directory, '--own-group'];
-  const child = spawn(process.execPath, [program, 'xenstored', ...options], {
+  const child = spawn(process.execPath, [fileURLToPath(program('main')), 'xenstored', ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const complaints: string[] = [];

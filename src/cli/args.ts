@@ -1,6 +1,7 @@
 /** From the words of the command line to a command and what it was given. Throws USAGE. */
 import { parseArgs } from 'node:util';
-import { nearest, PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
+import { nearest } from '../toolstack/nearest.ts';
 import { type Command, commonOptions, type Invocation, type Options } from './command.ts';
 import type { CommandEntry } from './commands.ts';
 

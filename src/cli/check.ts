@@ -1,4 +1,4 @@
-import { PcibackError, type Problem, nearest, showProblem } from '../toolstack/index.ts';
+import { PcibackError, type Problem, nearest, showProblem } from '../toolstack/grammars.ts';
 import { guessKind, type Kind, kinds, readers } from './check/kinds.ts';
 import { defineCommand } from './command.ts';
 import { readStream, readText } from './files.ts';

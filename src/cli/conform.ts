@@ -1,5 +1,5 @@
 import { conform as runVectors } from '../config-space/index.ts';
-import { PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
 import { defineCommand } from './command.ts';
 import { readText } from './files.ts';
 

@@ -1,4 +1,4 @@
-import { PcibackError } from '../index.ts';
+import { PcibackError } from '../errors.ts';
 import { defineCommand } from './command.ts';
 import { type Stage, silentStage } from './demo/stage.ts';
 import { runDemo } from './demo/story.ts';

@@ -6,8 +6,15 @@ import {
   type Models,
   type Services,
 } from '../doctor/index.ts';
-import { parseSbdf, type PciSpec, PcibackError, readNames, reasons, type Sbdf } from '../toolstack/index.ts';
-import { isBridge } from '../index.ts';
+import {
+  parseSbdf,
+  type PciSpec,
+  PcibackError,
+  readNames,
+  reasons,
+  type Sbdf,
+} from '../toolstack/grammars.ts';
+import { isBridge } from '../host/functions.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { showDiagnosis } from './doctor/show.ts';
 import { readText } from './files.ts';

@@ -1,7 +1,8 @@
 import type { RegisterDescription } from '../config-space/index.ts';
-import { describe, explainFacts, type Explanation, hostInventory, loadNames } from '../index.ts';
+import { describe, hostInventory, loadNames } from '../host/functions.ts';
+import type { Explanation } from '../index.ts';
 import { type ControlClient, reportInventory } from '../monitor/index.ts';
-import { formatSbdf, PcibackError } from '../toolstack/index.ts';
+import { formatSbdf, PcibackError } from '../toolstack/grammars.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { warn } from './failure.ts';
 import { askInventory, hostFunctions } from './inventory.ts';
@@ -39,7 +40,7 @@ async function ask(
   const inventory = hostInventory({ sysfs });
   const named = theOne(namedFunctions([spec], hostFunctions(reportInventory(inventory), new Map())));
   const facts = inventory.functions.find(({ sbdf }) => formatSbdf(sbdf) === named);
-  if (facts) return explainFacts(facts);
+  if (facts) return (await import('../index.ts')).explainFacts(facts);
   throw new PcibackError('NO-SUCH-FUNCTION', `${named} is gone`, 'see pciback list');
 }
 

@@ -1,4 +1,4 @@
-import { PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
 
 /** One line and nothing else, whatever is in the texts. */
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ').replace(/\p{Cc}/gu, '?');

@@ -1,7 +1,7 @@
 /** Files that are named on the command line. */
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { parseBootCfg, parseKernelCommandLine, PcibackError, type Problem } from '../toolstack/index.ts';
+import { parseBootCfg, parseKernelCommandLine, PcibackError, type Problem } from '../toolstack/grammars.ts';
 import { warn } from './failure.ts';
 
 /** No file that people write is longer; a device, or a file that was not meant, may never end. */

@@ -1,8 +1,9 @@
 /** The PCI functions that a command is about. */
-import { type BackendStatus, hostInventory, type InventoryOptions, isBridge } from '../index.ts';
+import { hostInventory, type InventoryOptions, isBridge } from '../host/functions.ts';
+import type { BackendStatus } from '../index.ts';
 import { type ControlClient, type InventoryReport, reportInventory } from '../monitor/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
-import { type HostFunctions, parseSbdf, PcibackError, type Sbdf } from '../toolstack/index.ts';
+import { type HostFunctions, parseSbdf, PcibackError, type Sbdf } from '../toolstack/grammars.ts';
 
 /** Those that the running daemon has; without one, those that this host shows. */
 export async function askInventory(

@@ -1,6 +1,7 @@
-import { type BackendStatus, className, describe, loadNames, type ResetMethod } from '../index.ts';
+import { className, describe, loadNames, type ResetMethod } from '../host/functions.ts';
+import type { BackendStatus } from '../index.ts';
 import type { ControlClient, FunctionReport } from '../monitor/index.ts';
-import { PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { warn } from './failure.ts';
 import { askInventory } from './inventory.ts';

@@ -5,7 +5,7 @@ import {
   PcibackError,
   type PciSpec,
   resolveSpec,
-} from '../toolstack/index.ts';
+} from '../toolstack/grammars.ts';
 import { readSpec } from './specs.ts';
 
 /** A specification that does no more than name functions: options are for those who get them. Throws BAD-SPEC. */

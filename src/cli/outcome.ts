@@ -1,5 +1,6 @@
 /** How attaching and detaching can end, as an error when it is not as wished. */
-import { type Outcome, PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
+import type { Outcome } from '../toolstack/index.ts';
 
 /** @param action what was tried, for the message: `attach to domain 5` */
 export function outcomeError(

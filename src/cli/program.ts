@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
+import { packageVersion } from '../package.ts';
 import { parseInvocation, remedyFor } from './args.ts';
 import type { Context } from './command.ts';
 import { type CommandEntry, commands } from './commands.ts';
@@ -16,15 +16,6 @@ function findCommand(word: string): CommandEntry {
   throw new PcibackError('USAGE', `there is no command '${word}'`, remedyFor(word, names, all));
 }
 
-function version(): string {
-  // The compiled file is one directory deeper than the source.
-  const place = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
-  const { version: text } = JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return text;
-}
-
 /** Does what the words of a command line say. Rejects with what made it fail; what is half done then has been undone. */
 export async function runProgram(
   words: readonly string[],
@@ -34,7 +25,7 @@ export async function runProgram(
   const { output } = context;
   const [first = '--help', ...others] = words;
   const [second] = others;
-  if (first === '--version') return output.print(version());
+  if (first === '--version') return output.print(packageVersion());
   const asksForHelp = ['--help', '-h', 'help'].includes(first);
   if (asksForHelp && second === undefined) return output.print(generalHelp(commands));
   const entry = findCommand(asksForHelp && second !== undefined ? second : first);

@@ -1,5 +1,6 @@
-import { formatSbdf, readNames } from '../toolstack/index.ts';
-import { hostInventory, type ResetMethod, resetMethods, type ResetOutcome } from '../index.ts';
+import { formatSbdf, readNames } from '../toolstack/grammars.ts';
+import { hostInventory, type ResetMethod, resetMethods } from '../host/functions.ts';
+import type { ResetOutcome } from '../index.ts';
 import { type ControlClient, reportInventory } from '../monitor/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { askInventory, hostFunctions } from './inventory.ts';

@@ -1,4 +1,5 @@
-import { PciBackend, PcibackError, type TopologyKind } from '../index.ts';
+import { PcibackError } from '../errors.ts';
+import type { TopologyKind } from '../index.ts';
 import { type ListenAddress, parseListenAddress, resolveListenAddress } from '../monitor/index.ts';
 import { parseDecimal } from '../xenbus/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
@@ -71,6 +72,7 @@ export const serve = defineCommand({
       .join(' ')
       .trim();
     const metrics = await metricsOf(options.metrics, options['metrics-any-address']);
+    const { PciBackend } = await import('../index.ts');
     const backend = new PciBackend({
       platform: { ...target, withoutIommu: options['without-iommu'] ?? false },
       controlSocket: controlSocketPath(target),

@@ -1,5 +1,5 @@
 /** The specifications that a command was given. */
-import { parseSpec, parseXlCfg, PcibackError, problemError, type PciSpec } from '../toolstack/index.ts';
+import { parseSpec, parseXlCfg, PcibackError, problemError, type PciSpec } from '../toolstack/grammars.ts';
 import { warn } from './failure.ts';
 import { placeOf, readText, warnOf } from './files.ts';
 

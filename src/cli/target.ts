@@ -2,9 +2,9 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ControlClient } from '../monitor/index.ts';
-import { PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
-import { XenstoreClient, type XenstoreClientOptions } from '../xenstore/index.ts';
+import type { XenstoreClient, XenstoreClientOptions } from '../xenstore/index.ts';
 
 export interface Target {
   readonly kind: 'loopback' | 'xen';
@@ -87,15 +87,17 @@ export async function connectIfRunning(loopback: string | undefined): Promise<Co
   }
 }
 
-/** Throws NO-XENSTORE or NO-PERMISSION. */
-export const connectXenstore = (
+/** Loads the client only now: most commands ask no more than the daemon. Throws NO-XENSTORE or NO-PERMISSION. */
+export async function connectXenstore(
   target: Target,
   options: Pick<XenstoreClientOptions, 'requestTimeoutMs' | 'reconnect'> = {},
-): Promise<XenstoreClient> =>
-  XenstoreClient.connect({
+): Promise<XenstoreClient> {
+  const { XenstoreClient } = await import('../xenstore/index.ts');
+  return XenstoreClient.connect({
     ...options,
     ...(target.kind === 'loopback' && { path: join(target.directory, 'xenstored', 'socket') }),
   });
+}
 
 export interface Connections {
   readonly daemon: ControlClient;

@@ -1,4 +1,4 @@
-import { readNames } from '../toolstack/index.ts';
+import { readNames } from '../toolstack/grammars.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { askInventory, hostFunctions } from './inventory.ts';
 import { namedFunctions, readName } from './named.ts';

@@ -1,5 +1,5 @@
 import { leaveProcessGroup } from '../host/index.ts';
-import { PcibackError } from '../toolstack/index.ts';
+import { PcibackError } from '../errors.ts';
 import { runXenstored } from '../xenstore/server/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { findTarget } from './target.ts';

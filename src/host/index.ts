@@ -1,5 +1,4 @@
 /** The machine that pciback runs on: its PCI functions, and the platform that serves guests. */
-export { className } from './class-codes.ts';
 export {
   bindStub,
   type FormerBinding,
@@ -10,21 +9,13 @@ export {
   unbindStub,
 } from './driver-binding.ts';
 export { type FileLock, hasVanished, lockFile, mapFile } from './files.ts';
+export * from './functions.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';
 export { type HostRoot, linuxHost } from './host-root.ts';
 export { Hypervisor } from './hypervisor.ts';
-export { isBridge } from './identity.ts';
-export {
-  captureInventory,
-  demoInventory,
-  hostInventory,
-  type InventoryOptions,
-  isExportable,
-} from './inventory.ts';
 export { LoopbackPlatform } from './loopback.ts';
 export { ensureModel, listModels } from './model-file.ts';
 export { type Delay, ModelFault, ModelFunction, openModel } from './model.ts';
-export { describe, loadNames, type Names } from './names.ts';
 export { openPlatform } from './open-platform.ts';
 export { leftByDriver } from './power-up.ts';
 export type {
@@ -38,7 +29,5 @@ export type {
   Taken,
 } from './platform.ts';
 export { leaveProcessGroup } from './process-group.ts';
-export { type ResetMethod, resetMethods } from './reset.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';
-export { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';

@@ -121,6 +121,8 @@ function searchFiles(functions: Iterable<Ids>, files: readonly string[]): Found 
   const last = Math.max(...wanted.keys());
   let vendor = -1;
   for (const line of linesOfFirst(files)) {
+    // Most lines are other makers' devices.
+    if (line.startsWith('\t') && !wanted.has(vendor)) continue;
     const [, indent, digits, name = ''] = /^(\t?)([0-9a-f]{4}) {2}(.+)$/.exec(line) ?? [];
     if (digits === undefined) continue;
     const id = Number.parseInt(digits, 16);

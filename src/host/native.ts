@@ -117,7 +117,7 @@ export interface NativeAddon {
   leaveProcessGroup(): void;
 }
 
-// Where the addon lies, seen from the sources and from the compiled files.
+// Where the addon lies, seen from the sources or the bundle, and from the compiled files.
 const places = ['../../native/build/Release/pciback.node', '../../../native/build/Release/pciback.node'];
 
 let addon: NativeAddon | undefined;

@@ -1,6 +1,5 @@
 /** One guest: a front-end, and the commands that it carries out. */
-import { merge, Subject, type Observable } from 'rxjs';
-import { map } from 'rxjs/operators';
+import { map, merge, Subject, type Observable } from 'rxjs';
 import { formatSbdf, parseSbdf } from '../address.ts';
 import { xenbusStateName } from '../xenbus/state.ts';
 import type { GuestBus } from './bus.ts';

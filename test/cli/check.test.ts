@@ -144,7 +144,7 @@ describe('for programs', () => {
   });
 
   it('a file can come on standard input', async () => {
-    const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+    const program = new URL('../../dist/bundle/main.js', import.meta.url).pathname;
     const child = spawn(process.execPath, [program, 'check', '--json', '-'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });

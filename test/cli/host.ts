@@ -3,12 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { BackendStatus, FunctionStatus } from '../../src/index.ts';
-import {
-  type ControlMethods,
-  ControlServer,
-  type FunctionReport,
-  type InventoryReport,
-} from '../../src/monitor/index.ts';
+import { ControlServer } from '../../src/monitor/control-server.ts';
+import type { ControlMethods, FunctionReport, InventoryReport } from '../../src/monitor/index.ts';
 import { Loopback, PlayedBackend } from '../toolstack/loopback.ts';
 
 const report = (sbdf: string, secondaryBus: number | null = null): FunctionReport => ({

@@ -1,4 +1,4 @@
-/** Runs the command line as it is installed: the compiled program in a process of its own. */
+/** Runs the command line as it is installed: the bundled program in a process of its own. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { onTestFinished } from 'vitest';
 import { Output } from '../../src/cli/output.ts';
 import { runProgram } from '../../src/cli/program.ts';
 
-const program = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/bundle/main.js', import.meta.url));
 
 export interface Result {
   readonly code: number | null;
@@ -26,7 +26,7 @@ export type Running = ChildProcessByStdio<null, Readable, Readable>;
 
 /** Starts the program; it is ended with the test. */
 export function start(args: readonly string[], env: Env = {}): Running {
-  if (!existsSync(program)) throw new Error('build first: npm run build:ts');
+  if (!existsSync(program)) throw new Error('build first: npm run build');
   const { PATH = '' } = process.env;
   const child = spawn(process.execPath, [program, ...args], {
     env: { PATH, ...env },

@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { filter, firstValueFrom, ReplaySubject } from 'rxjs';
 import { writeCapturedTree } from './captured-tree.ts';
 
-const pciback = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+const pciback = fileURLToPath(new URL('../../dist/bundle/main.js', import.meta.url));
 
 export interface DaemonEvent {
   readonly type: string;

@@ -9,7 +9,7 @@ import { writeFunction } from '../host/support/tree.ts';
 import { Surroundings, captures, hideList, within } from './surroundings.ts';
 
 /** The command as it is installed. */
-export const pciback = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+export const pciback = fileURLToPath(new URL('../../dist/bundle/main.js', import.meta.url));
 
 /** How a process ended: its exit code, or the signal that ended it. */
 export type End = number | NodeJS.Signals | null;

@@ -239,7 +239,7 @@ describe('hardware that goes away', () => {
 describe('xenstored', () => {
   const program = fileURLToPath(import.meta.resolve('pciback/package.json')).replace(
     'package.json',
-    'dist/src/cli/main.js',
+    'dist/bundle/main.js',
   );
 
   async function startXenstored(directory: string): Promise<void> {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { concat, NEVER, of, Subject } from 'rxjs';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { ControlClient, ControlServer, type ControlStreams } from '../../src/monitor/index.ts';
+import { ControlServer } from '../../src/monitor/control-server.ts';
+import { ControlClient, type ControlStreams } from '../../src/monitor/index.ts';
 
 let path: string;
 beforeEach(async () => {

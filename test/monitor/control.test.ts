@@ -8,7 +8,8 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { PcibackError } from '../../src/errors.ts';
 import { LineTooLong, parseRequest, splitLines } from '../../src/monitor/control-line.ts';
-import { ControlClient, type ControlMethods, ControlServer } from '../../src/monitor/index.ts';
+import { ControlServer } from '../../src/monitor/control-server.ts';
+import { ControlClient, type ControlMethods } from '../../src/monitor/index.ts';
 
 let path: string;
 beforeEach(async () => {

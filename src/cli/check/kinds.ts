@@ -12,7 +12,7 @@ import {
   type PciSpec,
   type Problem,
   type SpecTarget,
-} from '../../toolstack/index.ts';
+} from '../../toolstack/grammars.ts';
 import { formatTable } from '../table.ts';
 
 export interface Meaning {
