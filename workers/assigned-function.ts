@@ -20,7 +20,7 @@ import {
   quiesce,
 } from '../src/config-space/index.ts';
 import { PcibackError } from '../src/errors.ts';
-import type { HostFunction, Platform } from '../src/host/platform.ts';
+import type { Belongings, HostFunction, Platform } from '../src/host/platform.ts';
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
 import type { Assignment, FromWorker } from './messages.ts';
 import { isMilestone } from './milestone.ts';
@@ -43,6 +43,7 @@ export class AssignedFunction implements ExportedFunction {
   readonly #assignment: Assignment;
   readonly #actor: Actor<typeof functionMachine>;
   readonly #report: (report: FromWorker) => void;
+  readonly #others: () => readonly Belongings[];
   #opened: Opened | undefined;
   #resets: Promise<unknown> = Promise.resolve();
   #state: FunctionState;
@@ -50,11 +51,13 @@ export class AssignedFunction implements ExportedFunction {
   /** Vectors that the hypervisor did not give. */
   #refusals = 0;
 
+  /** `others`: what belongs to the other functions that the guest has at that moment. */
   constructor(
     platform: Platform,
     domid: number,
     assignment: Assignment,
     report: (report: FromWorker) => void,
+    others: () => readonly Belongings[] = () => [],
   ) {
     const { sbdf, guestAddress, snapshot } = assignment;
     this.sbdf = sbdf;
@@ -63,6 +66,7 @@ export class AssignedFunction implements ExportedFunction {
     this.#domid = domid;
     this.#assignment = assignment;
     this.#report = report;
+    this.#others = others;
     this.pirqs = {
       mapMsi: (entry, tableBase) => this.#mapMsi(entry, tableBase),
       unmap: (pirq) => platform.unmapPirq(domid, pirq),
@@ -73,13 +77,17 @@ export class AssignedFunction implements ExportedFunction {
       actors: {
         bind: fromPromise<void, FunctionContext>(async () => {
           this.#open('fresh');
-          platform.assign(domid, { sbdf, ...assignment.seized });
+          platform.assign(domid, this.belongings, others());
         }),
         reset: fromPromise<ResetOutcome, ResetInput>(({ input: { byGuest } }) => this.#reset(byGuest)),
       },
     });
     this.#actor = createActor(machine, { input: { sbdf }, snapshot });
     this.#state = functionState(this.#actor.getSnapshot().value);
+  }
+
+  get belongings(): Belongings {
+    return { sbdf: this.sbdf, ...this.#assignment.seized };
   }
 
   get filter(): ConfigFilter {
@@ -245,7 +253,7 @@ export class AssignedFunction implements ExportedFunction {
   async #takeBack(hardware: HostFunction): Promise<ResetOutcome> {
     const { seized } = this.#assignment;
     try {
-      this.#platform.revoke(this.#domid, { sbdf: this.sbdf, ...seized });
+      this.#platform.revoke(this.#domid, this.belongings, this.#others());
       return await resetToHidden(hardware, seized);
     } finally {
       this.#platform.deassign(this.#domid, this.sbdf);

@@ -65,8 +65,12 @@ export class GuestRuntime {
     switch (step.do) {
       case 'bind': {
         const { sbdf } = step.assignment;
-        const assigned = new AssignedFunction(this.#platform, this.#domid, step.assignment, (report) =>
-          this.#post(report),
+        const assigned = new AssignedFunction(
+          this.#platform,
+          this.#domid,
+          step.assignment,
+          (report) => this.#post(report),
+          () => this.#exported().map(({ belongings }) => belongings),
         );
         await assigned.bind();
         this.#functions.set(sbdf, assigned);
@@ -92,6 +96,11 @@ export class GuestRuntime {
       case 'end':
         this.#disconnect();
     }
+  }
+
+  /** Those that the guest has, and that are not being taken away. */
+  #exported(): readonly AssignedFunction[] {
+    return [...this.#functions.values()].filter(({ isExported }) => isExported);
   }
 
   async #release(sbdf: Sbdf): Promise<void> {

@@ -380,14 +380,15 @@ export class GuestSession {
     }
     const view = await this.#readView();
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
+    const leaving: Sbdf[] = [];
     for (const sbdf of this.#host.registry.ownedBy(this.domid)) {
       const device = listed.get(sbdf);
       if (device && !this.#functions.isLeaving(sbdf)) {
         await this.#functions.restore(sbdf, device.vdev, device.permissive);
-      } else {
-        await this.#functions.giveBack(sbdf);
-      }
+      } else leaving.push(sbdf);
     }
+    // Of what they share with those that stay, the worker has to know first.
+    for (const sbdf of leaving) await this.#functions.giveBack(sbdf);
     const position = positionAt[view.state];
     const isServed = position === 'connected' || position === 'reconfigured';
     // A front-end that has closed or started over meanwhile has no ring to go on with.

@@ -1,6 +1,7 @@
 /** The guests of this host: who is served by a session, and who is left to the kernel's own back-end. */
 import { failureDetails, makeEvent } from '../monitor/index.ts';
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
+import { ConnectionLost } from '../xenstore/index.ts';
 import { GuestSession, type SessionHost } from './guest-session.ts';
 import { readGuestView } from './guest-view.ts';
 
@@ -38,7 +39,17 @@ export class Guests {
     for (const domid of new Set([...domids, ...this.#sessions.keys()])) await this.attend(domid);
   }
 
+  /** What keeps this guest from being looked after is told, and keeps no other from it. Rejects when xenstored is gone. */
   async attend(domid: number): Promise<void> {
+    try {
+      await this.#lookAfter(domid);
+    } catch (error) {
+      if (error instanceof ConnectionLost) throw error;
+      this.#host.emit(makeEvent('warning', { domid, ...failureDetails(error) }));
+    }
+  }
+
+  async #lookAfter(domid: number): Promise<void> {
     const { xenstore, registry, platform } = this.#host;
     if (platform.kernelServes(domid) && !(await this.#takeOver(domid))) return;
     const known = this.#sessions.get(domid);

@@ -8,6 +8,7 @@ import type { Resource } from '../config-space/access.ts';
 import { PcibackError } from '../errors.ts';
 import type { Hypervisor } from './hypervisor.ts';
 import type { Belongings } from './platform.ts';
+import { pagesBeside } from './shared-pages.ts';
 
 /** DOMID_IO: what is assigned to it reaches no memory (xen/include/public/xen.h; `iommu=quarantine` of Xen's command line). */
 export const quarantineDomid = 0x7ff1;
@@ -37,45 +38,69 @@ const errno = { ESRCH: 3, EBUSY: 16, EINVAL: 22, ENOSYS: 38, EOPNOTSUPP: 95 } as
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
-function rangeGift(calls: Calls, domid: number, { kind, start, size }: Resource): Gift {
+/** Memory is given by the page: a page in which the guest has registers of another function as well is not taken from it. */
+function rangeGift(calls: Calls, domid: number, resource: Resource, others: readonly Belongings[]): Gift {
+  const { kind, start, size } = resource;
   if (kind === 'io') {
     const change = (allow: boolean) => () => calls.portPermission(domid, Number(start), Number(size), allow);
     return { what: `the ports from ${hex(start)}`, give: change(true), take: change(false) };
   }
-  const change = (allow: boolean) => () => calls.memoryPermission(domid, start, size, allow);
-  return { what: `the memory from ${hex(start)}`, give: change(true), take: change(false) };
+  const take = (): number => {
+    const results = pagesBeside(resource, others).map((own) =>
+      calls.memoryPermission(domid, own.start, own.size, false),
+    );
+    return results.find((result) => result !== 0) ?? 0;
+  };
+  const give = (): number => calls.memoryPermission(domid, start, size, true);
+  return { what: `the memory from ${hex(start)}`, give, take };
 }
 
-/** The guest may bind the line, and has a pirq to bind it by. A toolstack may have taken both away already. */
-function lineGifts(calls: Calls, domid: number, irq: number): readonly Gift[] {
+/**
+ * The guest may bind the line, and has a pirq to bind it by. A toolstack may have taken both away already. While another function of
+ * the guest uses the line both stay: Xen would cut it off for that one too (xen/arch/x86/irq.c, unmap_domain_pirq).
+ */
+function lineGifts(calls: Calls, domid: number, irq: number, others: readonly Belongings[]): readonly Gift[] {
   if (irq === 0 || irq > lastLine) return [];
   const what = `interrupt ${irq}`;
+  const unlessShared = (take: () => number) => () =>
+    others.some((other) => other.irq === irq) ? 0 : unlessGone(take());
   return [
     {
       what,
       give: () => Math.min(calls.mapGsi(domid, irq), 0),
-      take: () => unlessGone(calls.unmapPirq(domid, irq)),
+      take: unlessShared(() => calls.unmapPirq(domid, irq)),
     },
     {
       what,
       give: () => calls.irqPermission(domid, irq, true),
-      take: () => unlessGone(calls.irqPermission(domid, irq, false)),
+      take: unlessShared(() => calls.irqPermission(domid, irq, false)),
     },
   ];
 }
 
 const unlessGone = (result: number): number => (result === -errno.EINVAL ? 0 : result);
 
-const permissions = (calls: Calls, domid: number, { resources, irq }: Belongings): readonly Gift[] => [
-  ...resources.map((resource) => rangeGift(calls, domid, resource)),
-  ...lineGifts(calls, domid, irq),
+const permissions = (
+  calls: Calls,
+  domid: number,
+  { resources, irq }: Belongings,
+  others: readonly Belongings[],
+): readonly Gift[] => [
+  ...resources.map((resource) => rangeGift(calls, domid, resource, others)),
+  ...lineGifts(calls, domid, irq, others),
 ];
 
 /**
- * Gives a guest everything that belongs to a function; what fails takes what was given with it. Throws NO-IOMMU, NO-PASSTHROUGH,
- * FUNCTION-IN-USE or HYPERCALL-FAILED.
+ * Gives a guest everything that belongs to a function; what fails takes what was given with it, but for what belongs to `others` that
+ * the guest has. Throws NO-IOMMU, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
  */
-export function assign(calls: Calls, domid: number, belongings: Belongings, withoutIommu: boolean): void {
+export function assign(
+  calls: Calls,
+  domid: number,
+  belongings: Belongings,
+  withoutIommu: boolean,
+  others: readonly Belongings[] = [],
+): void {
   const { sbdf } = belongings;
   const given: Gift[] = [];
   const assignment: Gift = {
@@ -83,7 +108,7 @@ export function assign(calls: Calls, domid: number, belongings: Belongings, with
     give: () => assignDevice(calls, domid, sbdf, withoutIommu),
     take: () => calls.deassignDevice(domid, sbdf),
   };
-  for (const gift of [assignment, ...permissions(calls, domid, belongings)]) {
+  for (const gift of [assignment, ...permissions(calls, domid, belongings, others)]) {
     const result = gift.give();
     if (result === 0) {
       given.push(gift);
@@ -111,12 +136,17 @@ function assignDevice(calls: Calls, domid: number, sbdf: Sbdf, withoutIommu: boo
 const isUnsupported = (result: number): boolean => result === -errno.ENOSYS || result === -errno.EOPNOTSUPP;
 
 /**
- * Takes everything back but the assignment. All of it is tried, so that one failure leaves the guest no more than it has to. A
- * domain that is gone has nothing. Throws HYPERCALL-FAILED.
+ * Takes everything back but the assignment, and what belongs to `others` that the guest keeps. All of it is tried, so that one
+ * failure leaves the guest no more than it has to. A domain that is gone has nothing. Throws HYPERCALL-FAILED.
  */
-export function revoke(calls: Calls, domid: number, belongings: Belongings): void {
+export function revoke(
+  calls: Calls,
+  domid: number,
+  belongings: Belongings,
+  others: readonly Belongings[] = [],
+): void {
   let failure: PcibackError | undefined;
-  for (const { what, take } of permissions(calls, domid, belongings).toReversed()) {
+  for (const { what, take } of permissions(calls, domid, belongings, others).toReversed()) {
     const result = take();
     if (result === 0 || result === -errno.ESRCH) continue;
     failure ??= hypercallFailed(

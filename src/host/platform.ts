@@ -113,11 +113,14 @@ export interface Platform {
   returnToHost(taken: Taken): Promise<void>;
   /**
    * Gives a guest the function: its memory, ports and legacy interrupt, and to the function the guest's memory to reach for. All or
-   * nothing; what the guest has already it keeps. Throws NOT-HIDDEN, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
+   * nothing; what the guest has already, with `others` too, it keeps. Throws NOT-HIDDEN, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
    */
-  assign(domid: number, belongings: Belongings): void;
-  /** The guest reaches no register of the function any more. Comes before its reset. Throws HYPERCALL-FAILED. */
-  revoke(domid: number, belongings: Belongings): void;
+  assign(domid: number, belongings: Belongings, others: readonly Belongings[]): void;
+  /**
+   * The guest is allowed no register of the function any more, but for pages and a line that it has with `others` as well. Comes
+   * before the reset. Throws HYPERCALL-FAILED.
+   */
+  revoke(domid: number, belongings: Belongings, others: readonly Belongings[]): void;
   /** The function reaches nothing of the guest any more. Comes after its reset, whatever that came to. */
   deassign(domid: number, sbdf: Sbdf): void;
   domainState(domid: number): DomainState;

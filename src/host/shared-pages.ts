@@ -8,6 +8,40 @@ import type { Resource } from '../config-space/access.ts';
 /** What Xen grants access to memory by, in bytes (XEN_DOMCTL_iomem_permission takes frame numbers). */
 const pageSize = 0x1000n;
 
+interface Range {
+  /** In bytes; both are multiples of the size of a page. */
+  readonly start: bigint;
+  readonly size: bigint;
+}
+
+const pagesOf = ({ start, size }: Resource): Range => {
+  const first = (start / pageSize) * pageSize;
+  return { start: first, size: ((start + size - 1n) / pageSize + 1n) * pageSize - first };
+};
+
+/** The pages of a BAR in which none of the other functions has one. */
+export function pagesBeside(
+  resource: Resource,
+  others: readonly { readonly resources: readonly Resource[] }[],
+): readonly Range[] {
+  const taken = others.flatMap(({ resources }) =>
+    resources.filter(({ kind, size }) => kind !== 'io' && size > 0n).map(pagesOf),
+  );
+  return taken.reduce<readonly Range[]>(
+    (left, each) => left.flatMap((range) => without(range, each)),
+    [pagesOf(resource)],
+  );
+}
+
+function without(range: Range, taken: Range): readonly Range[] {
+  const [end, takenEnd] = [range.start + range.size, taken.start + taken.size];
+  if (taken.start >= end || takenEnd <= range.start) return [range];
+  return [
+    { start: range.start, size: taken.start - range.start },
+    { start: takenEnd, size: end - takenEnd },
+  ].filter(({ size }) => size > 0n);
+}
+
 /** A page in which two functions have BARs, told from the side of one of them. */
 export interface SharedPage {
   readonly sbdf: Sbdf;

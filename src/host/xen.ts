@@ -111,13 +111,13 @@ export class XenPlatform implements Platform {
   }
 
   /** What a driver of the host works with can be nobody else's, whoever has given it to that driver. */
-  assign(domid: number, belongings: Belongings): void {
+  assign(domid: number, belongings: Belongings, others: readonly Belongings[]): void {
     requireStub(this.#host, belongings.sbdf);
-    assign(this.#hypervisor, domid, belongings, this.#options.withoutIommu ?? false);
+    assign(this.#hypervisor, domid, belongings, this.#options.withoutIommu ?? false, others);
   }
 
-  revoke(domid: number, belongings: Belongings): void {
-    revoke(this.#hypervisor, domid, belongings);
+  revoke(domid: number, belongings: Belongings, others: readonly Belongings[]): void {
+    revoke(this.#hypervisor, domid, belongings, others);
   }
 
   /** One that a toolstack has deassigned, or that Xen took from a dead domain, is not the domain's any more. */

@@ -86,6 +86,12 @@ describe('assign', () => {
     },
   );
 
+  it('takes back no line that another function of the guest uses when it fails', () => {
+    const { calls, asked } = hypervisor({ 'irq 23 true': EPERM });
+    expect(() => assign(calls, 7, nic, false, [{ ...nic, sbdf: makeSbdf(0, 3, 0, 1) }])).toThrow('EPERM');
+    expect(asked.slice(asked.indexOf('irq 23 true') + 1)).toEqual(['ports c000+20 false', 'deassign 7']);
+  });
+
   it('takes over an assignment that a toolstack has made to this guest', () => {
     const { calls, asked } = hypervisor({ 'assign 7': [EBUSY, 0] });
     assign(calls, 7, nic, false);
@@ -116,6 +122,27 @@ describe('revoke', () => {
     const { calls, asked } = hypervisor();
     revoke(calls, 7, nic);
     expect(asked).toEqual(['irq 23 false', 'unmap 23', 'ports c000+20 false', 'memory febc0000+20000 false']);
+  });
+
+  it('leaves the guest what its other functions need: their line, and pages with their registers', () => {
+    const memory = { index: 1, kind: 'memory32', prefetchable: false } as const;
+    const other = {
+      sbdf: makeSbdf(0, 3, 0, 1),
+      irq: 23,
+      resources: [{ ...memory, start: 0xfebc_1800n, size: 0x100n }],
+    };
+    const { calls, asked } = hypervisor();
+    revoke(calls, 7, nic, [other]);
+    expect(asked).toEqual([
+      'ports c000+20 false',
+      'memory febc0000+1000 false',
+      'memory febc2000+1e000 false',
+    ]);
+    const elsewhere = { ...other, irq: 16, resources: [{ ...memory, start: 0xfebe_0000n, size: 0x100n }] };
+    const apart = hypervisor();
+    revoke(apart.calls, 7, nic, [elsewhere]);
+    expect(apart.asked).toContain('unmap 23');
+    expect(apart.asked).toContain('memory febc0000+20000 false');
   });
 
   it('goes on after a failure, and tells of the first', () => {

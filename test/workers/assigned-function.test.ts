@@ -7,6 +7,7 @@ import { functionMachine } from '../../machines/function.ts';
 import { makeSbdf } from '../../src/address.ts';
 import { defaultMode, seize } from '../../src/config-space/index.ts';
 import { type Delay, type FunctionFacts, LoopbackPlatform, captureInventory } from '../../src/host/index.ts';
+import type { Belongings } from '../../src/host/platform.ts';
 import { AssignedFunction } from '../../workers/assigned-function.ts';
 import type { Assignment, FromWorker } from '../../workers/messages.ts';
 
@@ -38,7 +39,11 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function assign(snapshot: Snapshot<unknown>, reports: FromWorker[] = []): AssignedFunction {
+function assign(
+  snapshot: Snapshot<unknown>,
+  reports: FromWorker[] = [],
+  others: () => readonly Belongings[] = () => [],
+): AssignedFunction {
   const hardware = platform.openFunction(facts.sbdf);
   const assignment: Assignment = {
     sbdf: facts.sbdf,
@@ -47,7 +52,7 @@ function assign(snapshot: Snapshot<unknown>, reports: FromWorker[] = []): Assign
     snapshot,
     seized: seize(hardware, facts),
   };
-  return new AssignedFunction(platform, 5, assignment, (report) => reports.push(report));
+  return new AssignedFunction(platform, 5, assignment, (report) => reports.push(report), others);
 }
 
 const lastSnapshot = (reports: readonly FromWorker[]): Snapshot<unknown> => {
@@ -140,4 +145,18 @@ test('a reset that only the record knows of is seen through by the next worker',
   (await nextReset())();
   await expect.poll(() => second.filter.record.resetting).toBe(false);
   second.letGo();
+});
+
+test('a function is taken away with regard for the others of the guest, and is none of those from then on', async () => {
+  const other = { sbdf: makeSbdf(0, 3, 0, 1), irq: 23, resources: [] };
+  const revoked: unknown[][] = [];
+  platform.revoke = (...told: unknown[]) => void revoked.push(told);
+  const assigned = assign(hidden, [], () => [other]);
+  await assigned.bind();
+  expect(assigned.isExported).toBe(true);
+  const released = assigned.release();
+  expect(assigned.isExported).toBe(false);
+  (await nextReset())();
+  await released;
+  expect(revoked).toEqual([[5, expect.objectContaining({ sbdf: facts.sbdf, irq: facts.irq }), [other]]]);
 });

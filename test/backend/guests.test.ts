@@ -1,0 +1,124 @@
+import { join } from 'node:path';
+import { Piscina } from 'piscina';
+import { expect, onTestFinished, test } from 'vitest';
+import { Guests } from '../../src/backend/guests.ts';
+import { Registry } from '../../src/backend/registry.ts';
+import { FileStore } from '../../src/backend/store.ts';
+import { LoopbackPlatform } from '../../src/host/index.ts';
+import type { BackendEvent } from '../../src/monitor/index.ts';
+import { BridgeMap } from '../../src/topology/index.ts';
+import { XenbusState, backendPath, frontendPath } from '../../src/xenbus/index.ts';
+import type { GuestTask } from '../../workers/messages.ts';
+import { Loopback } from '../toolstack/loopback.ts';
+
+const { Initialising, InitWait, Initialised, Closed } = XenbusState;
+
+/** A host on which the kernel's back-end serves guests, and lets go of them or does not. */
+class KernelPlatform extends LoopbackPlatform {
+  readonly serves = new Set<number>();
+  readonly taken: number[] = [];
+  letGo: (domid: number) => Promise<void> = async () => {};
+
+  override kernelServes(domid?: number): boolean {
+    return domid !== undefined && this.serves.has(domid);
+  }
+
+  override async takeFromKernel(domid?: number): Promise<void> {
+    if (domid === undefined) return;
+    await this.letGo(domid);
+    this.serves.delete(domid);
+    this.taken.push(domid);
+  }
+}
+
+async function host() {
+  const loopback = await Loopback.start();
+  const { directory, store } = loopback;
+  const platform = new KernelPlatform(directory);
+  // As the kernel does when its driver loses a device.
+  platform.letGo = (domid) => loopback.setState(backendPath(domid), Closed);
+  const pool = new Piscina<GuestTask, void>({
+    filename: join(import.meta.dirname, 'crashing-worker.mjs'),
+    minThreads: 0,
+    maxThreads: 1,
+  });
+  const events: BackendEvent[] = [];
+  let isReady = true;
+  const guests = new Guests(
+    {
+      xenstore: store,
+      registry: new Registry(join(directory, 'state/function'), () => {}),
+      pool,
+      platform,
+      where: { kind: 'loopback', directory },
+      host: { hideListed: async () => {}, requireIsolated: () => {} },
+      topology: 'vpci',
+      bridges: () => new BridgeMap([]),
+      ports: new FileStore(join(directory, 'state/port'), (value) => typeof value === 'number'),
+      emit: (event) => events.push(event),
+    },
+    () => isReady,
+  );
+  onTestFinished(async () => {
+    isReady = false;
+    await Promise.all(guests.sessions().map((session) => session.handOver()));
+    platform.close();
+    await pool.destroy();
+  });
+  const begin = async (domid: number, frontend: XenbusState): Promise<void> => {
+    await loopback.createDomain(domid);
+    await store.write(`${backendPath(domid)}/frontend`, frontendPath(domid));
+    await store.write(`${backendPath(domid)}/online`, '1');
+    await loopback.setState(frontendPath(domid), frontend);
+    await loopback.setState(backendPath(domid), Initialising);
+  };
+  const isWaiting = (domid: number) => loopback.awaitValue(`${backendPath(domid)}/state`, String(InitWait));
+  const told = (type: string) => events.filter((event) => event.type === type);
+  return { loopback, platform, guests, begin, isWaiting, told };
+}
+
+test('a guest whose front-end has not come up is taken from the kernel, and is served from the start', async () => {
+  const { platform, guests, begin, isWaiting, told } = await host();
+  await begin(5, Initialising);
+  platform.serves.add(5);
+  await guests.follow(undefined);
+  await isWaiting(5);
+  expect(platform.taken).toEqual([5]);
+  expect(told('guest.takenOver')).toMatchObject([{ domid: 5, from: 'kernel' }]);
+});
+
+test('a guest whose front-end has come up stays with the kernel, which is told once', async () => {
+  const { platform, guests, begin, told } = await host();
+  await begin(5, Initialised);
+  platform.serves.add(5);
+  await guests.follow(undefined);
+  await guests.follow([5]);
+  expect(platform.taken).toEqual([]);
+  expect(guests.sessions()).toEqual([]);
+  expect(told('guest.left')).toMatchObject([{ domid: 5, reason: 'KERNEL-BACKEND' }]);
+});
+
+test('a guest that the kernel picks up while it is served already is taken back, by another session', async () => {
+  const { platform, guests, begin, isWaiting, told } = await host();
+  await begin(5, Initialising);
+  await guests.follow([5]);
+  await isWaiting(5);
+  const first = guests.sessionOf(5);
+  platform.serves.add(5);
+  await guests.follow([5]);
+  await isWaiting(5);
+  expect(guests.sessionOf(5)).not.toBe(first);
+  expect(guests.sessions()).toHaveLength(1);
+  expect(told('guest.takenOver')).toHaveLength(1);
+});
+
+test('a guest that the kernel does not let go of keeps no other from being served', async () => {
+  const { platform, guests, begin, isWaiting, told } = await host();
+  await begin(5, Initialising);
+  await begin(6, Initialising);
+  platform.serves.add(5);
+  platform.letGo = () => Promise.reject(new Error('it does not let go'));
+  await guests.follow(undefined);
+  await isWaiting(6);
+  expect(told('warning')).toMatchObject([{ domid: 5, message: 'it does not let go' }]);
+});
