@@ -26,6 +26,7 @@ export class GuestRuntime {
   #ring: Ring | undefined;
   #serving: Subscription | undefined;
   #abandoned = 0;
+  #storms = 0;
   /** Steps are carried out one after the other, in the order in which they came. */
   #queue: Promise<void> = Promise.resolve();
 
@@ -119,7 +120,10 @@ export class GuestRuntime {
     this.#post({ is: 'bound', localPort: ring.localPort });
     for (const assigned of this.#functions.values()) assigned.connect();
     if (adopted) this.#goOn(ring);
-    const onStorm = (times: number): void => this.#post({ is: 'storm', times });
+    const onStorm = (wakeups: number): void => {
+      this.#storms++;
+      if (isMilestone(this.#storms)) this.#post({ is: 'storm', wakeups, times: this.#storms });
+    };
     this.#serving = requestStream(ring, wakes, undefined, { onStorm }).subscribe({
       next: (op) => this.#answer(ring, op),
       complete: () => {

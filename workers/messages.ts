@@ -77,5 +77,5 @@ export type FromWorker =
   /** The ring is served; this is the local end of its event channel. */
   | { readonly is: 'bound'; readonly localPort: number }
   | { readonly is: 'abandoned'; readonly times: number }
-  | { readonly is: 'storm'; readonly times: number }
+  | { readonly is: 'storm'; readonly wakeups: number; readonly times: number }
   | { readonly is: 'ringLost' };

@@ -32,8 +32,10 @@ export function eventsOf(report: Report, domid: number, registry: Registry): rea
     }
     case 'abandoned':
       return [makeEvent('request.abandoned', { domid, data: { times: report.times } })];
-    case 'storm':
-      return [makeEvent('event.storm', { domid, reason: 'EVENT-STORM', data: { wakeups: report.times } })];
+    case 'storm': {
+      const { wakeups, times } = report;
+      return [makeEvent('event.storm', { domid, reason: 'EVENT-STORM', data: { wakeups, times } })];
+    }
     case 'ringLost':
       return [makeEvent('warning', { domid, reason: 'PAGE-VANISHED', message: 'the shared page went away' })];
     case 'bound':
