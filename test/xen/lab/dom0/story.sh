@@ -47,3 +47,4 @@ fact() {
 need() { fact "$@" || exit 1; }
 
 . /lab/dom0/guests.sh
+. /lab/dom0/daemon.sh
