@@ -24,8 +24,13 @@ END
     cat "$logs/xl-create-$name.log" >&2
     return 1
   }
-  guest_tty "$name" >"/run/guests/$name.tty"
-  guest_until "$name" '@ready' | tail -n 1
+  guest_await "$name"
+}
+
+# guest_await NAME: its shell.
+guest_await() {
+  guest_tty "$1" >"/run/guests/$1.tty"
+  guest_until "$1" '@ready' | tail -n 1
 }
 
 # What the scenario keeps in its folder guest/ lies in the root of every guest, too.
@@ -79,3 +84,18 @@ guest_ping() {
 }
 
 guest_destroy() { xl destroy "$1"; }
+
+# As an administrator does it; the guest takes part.
+guest_shutdown() { xl shutdown --wait "$1"; }
+
+# guest_reboot NAME: xl makes a new domain of the same name.
+guest_reboot() {
+  local before tries=60
+  before=$(xl domid "$1")
+  xl reboot "$1"
+  until [ "$(xl domid "$1" 2>/dev/null || echo "$before")" != "$before" ]; do
+    [ $((tries -= 1)) -gt 0 ] || return 1
+    timeout 1 xenstore-watch -n 2 @introduceDomain >/dev/null
+  done
+  guest_await "$1"
+}
