@@ -79,8 +79,8 @@ guest_do() {
 
 # guest_ping NAME: packets through eth0 to QEMU's gateway and back, which take DMA and interrupts; prints the statistics.
 guest_ping() {
-  local up='until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 50000; done'
-  guest_do "$1" "ifconfig eth0 10.0.2.15 && $up && ping -c 3 10.0.2.2" | tail -n 2 | grep -A 1 ' 0% packet loss'
+  local up='tries=100; until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ] || [ $((tries -= 1)) = 0 ]; do usleep 50000; done'
+  guest_do "$1" "ifconfig eth0 10.0.2.15 && $up; ping -c 3 -i 0.3 10.0.2.2" | tail -n 2 | grep -A 1 ' 0% packet loss'
 }
 
 guest_destroy() { xl destroy "$1"; }
