@@ -16,9 +16,10 @@ serve() {
   }
 }
 
-# Opened for both directions, a pipe waits for no one; nobody makes as many events as it has room for.
+# Opened for both directions, a pipe waits for no one; nobody makes as many events as it has room for. Whoever started the daemon and
+# reads what that prints shall not have to wait for the end of this.
 record() {
-  exec 4<>"$doorbell"
+  exec >/dev/null 2>&1 4<>"$doorbell"
   while read -r line; do
     printf '%s\n' "$line" >>"$events"
     echo >&4
