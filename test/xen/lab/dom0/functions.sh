@@ -23,5 +23,5 @@ guest_bus() { guest_do "$1" 'cd /sys/bus/pci/devices && for f in *; do [ ! -e $f
 # interrupts GUEST NAME KIND: how often each handler of that name was called by interrupts of that kind, as /proc/interrupts has it.
 interrupts() {
   guest_do "$1" "grep $2 /proc/interrupts" |
-    awk -v kind="$3" '{ print $NF, $2, "by", $3, $4 } index($0, kind) { sum += $2 } END { exit !sum }'
+    awk -v kind="$3" '{ $1 = $1; print $NF, $2, "by", $3, $4 } index($0, kind) { sum += $2 } END { exit !sum }'
 }

@@ -83,7 +83,19 @@ guest_ping() {
   guest_do "$1" "ifconfig eth0 10.0.2.15 && $up; ping -c 3 -i 0.3 10.0.2.2" | tail -n 2 | grep -A 1 ' 0% packet loss'
 }
 
-guest_destroy() { xl destroy "$1"; }
+# guest_reads NAME DRIVE DEVICE MODULE...: the guest loads the modules and reads what the lab has written to the drive (disks.mjs).
+guest_reads() {
+  local name=$1 drive=$2 device=$3
+  shift 3
+  guest_do "$name" "modprobe -a $* && tries=200; until [ -e /dev/$device ] || [ \$((tries -= 1)) = 0 ]; do usleep 50000; done; head -n 1 /dev/$device" |
+    grep "the $drive of the lab"
+}
+
+# Keeps what its kernel had to say.
+guest_destroy() {
+  limit=20 guest_do "$1" dmesg >"$logs/dmesg-$1.log" || true
+  xl destroy "$1"
+}
 
 # As an administrator does it; the guest takes part.
 guest_shutdown() { xl shutdown --wait "$1"; }
