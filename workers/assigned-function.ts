@@ -34,6 +34,7 @@ interface Opened {
   readonly filter: ConfigFilter;
 }
 
+/** `usesLine` says whether a function that the guest keeps interrupts by the same line. */
 export class AssignedFunction implements ExportedFunction {
   readonly sbdf: Sbdf;
   readonly guestAddress: Sbdf;
@@ -43,6 +44,7 @@ export class AssignedFunction implements ExportedFunction {
   readonly #assignment: Assignment;
   readonly #actor: Actor<typeof functionMachine>;
   readonly #report: (report: FromWorker) => void;
+  readonly #usesLine: (irq: number) => boolean;
   #opened: Opened | undefined;
   #resets: Promise<unknown> = Promise.resolve();
   #state: FunctionState;
@@ -55,6 +57,7 @@ export class AssignedFunction implements ExportedFunction {
     domid: number,
     assignment: Assignment,
     report: (report: FromWorker) => void,
+    usesLine: (irq: number) => boolean,
   ) {
     const { sbdf, guestAddress, snapshot } = assignment;
     this.sbdf = sbdf;
@@ -63,6 +66,7 @@ export class AssignedFunction implements ExportedFunction {
     this.#domid = domid;
     this.#assignment = assignment;
     this.#report = report;
+    this.#usesLine = usesLine;
     this.pirqs = {
       mapMsi: (entry, tableBase) => this.#mapMsi(entry, tableBase),
       unmap: (pirq) => platform.unmapPirq(domid, pirq),
@@ -113,6 +117,11 @@ export class AssignedFunction implements ExportedFunction {
       throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
     }
     this.#resumeReset();
+  }
+
+  /** The line that it interrupts by without MSI; 0 when it has none. */
+  get irq(): number {
+    return this.#assignment.seized.irq;
   }
 
   /** Whether the guest may reach it. */
@@ -244,8 +253,10 @@ export class AssignedFunction implements ExportedFunction {
   /** A function that cannot be taken back as a whole reaches nothing of the guest all the same. */
   async #takeBack(hardware: HostFunction): Promise<ResetOutcome> {
     const { seized } = this.#assignment;
+    // The guest has a line once, however many of its functions share it.
+    const irq = this.#usesLine(seized.irq) ? 0 : seized.irq;
     try {
-      this.#platform.revoke(this.#domid, { sbdf: this.sbdf, ...seized });
+      this.#platform.revoke(this.#domid, { sbdf: this.sbdf, ...seized, irq });
       return await resetToHidden(hardware, seized);
     } finally {
       this.#platform.deassign(this.#domid, this.sbdf);

@@ -65,8 +65,12 @@ export class GuestRuntime {
     switch (step.do) {
       case 'bind': {
         const { sbdf } = step.assignment;
-        const assigned = new AssignedFunction(this.#platform, this.#domid, step.assignment, (report) =>
-          this.#post(report),
+        const assigned = new AssignedFunction(
+          this.#platform,
+          this.#domid,
+          step.assignment,
+          (report) => this.#post(report),
+          (irq) => this.#usesLine(irq),
         );
         await assigned.bind();
         this.#functions.set(sbdf, assigned);
@@ -101,6 +105,11 @@ export class GuestRuntime {
     this.#byGuestAddress.delete(assigned.guestAddress);
     await assigned.release();
     this.#functions.delete(sbdf);
+  }
+
+  /** Those that are being taken away are on the guest's bus no more. */
+  #usesLine(irq: number): boolean {
+    return [...this.#byGuestAddress.values()].some((assigned) => assigned.irq === irq);
   }
 
   #connect(grantRef: number, port: number, adopted: boolean): void {

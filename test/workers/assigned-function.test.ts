@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Snapshot, createActor } from 'xstate';
 import { functionMachine } from '../../machines/function.ts';
 import { makeSbdf } from '../../src/address.ts';
@@ -38,7 +38,11 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function assign(snapshot: Snapshot<unknown>, reports: FromWorker[] = []): AssignedFunction {
+function assign(
+  snapshot: Snapshot<unknown>,
+  reports: FromWorker[] = [],
+  usesLine = (_irq: number): boolean => false,
+): AssignedFunction {
   const hardware = platform.openFunction(facts.sbdf);
   const assignment: Assignment = {
     sbdf: facts.sbdf,
@@ -47,7 +51,7 @@ function assign(snapshot: Snapshot<unknown>, reports: FromWorker[] = []): Assign
     snapshot,
     seized: seize(hardware, facts),
   };
-  return new AssignedFunction(platform, 5, assignment, (report) => reports.push(report));
+  return new AssignedFunction(platform, 5, assignment, (report) => reports.push(report), usesLine);
 }
 
 const lastSnapshot = (reports: readonly FromWorker[]): Snapshot<unknown> => {
@@ -140,4 +144,21 @@ test('a reset that only the record knows of is seen through by the next worker',
   (await nextReset())();
   await expect.poll(() => second.filter.record.resetting).toBe(false);
   second.letGo();
+});
+
+test.each([
+  ['taken away with the function', false],
+  ['kept while another function of the guest shares it', true],
+])('the interrupt line is %s', async (_what, shared) => {
+  const revoke = vi.spyOn(platform, 'revoke');
+  const assigned = assign(hidden, [], () => shared);
+  await assigned.bind();
+  expect(assigned.irq).toBeGreaterThan(0);
+  const released = assigned.release();
+  (await nextReset())();
+  await released;
+  expect(revoke).toHaveBeenCalledExactlyOnceWith(
+    5,
+    expect.objectContaining({ sbdf: facts.sbdf, irq: shared ? 0 : assigned.irq }),
+  );
 });
