@@ -1,5 +1,5 @@
 /* rogue: a front-end that means harm. Grants domain 0 a page and an event channel, prints "REFERENCE PORT", and then notifies as fast
- * as it can, at times with a page full of nonsense, until it is told to end (SIGTERM); tells then how often. */
+ * as it can until it is told to end (SIGTERM), now and then for a while with a page full of nonsense; tells then how often. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ typedef uint16_t domid_t;
 #include <xen/evtchn.h>
 #include <xen/gntalloc.h>
 
-enum { page_size = 4096, quiet = 64 };
+enum { page_size = 4096, turn = 4096, nonsense_of_turn = 64 };
 
 static volatile sig_atomic_t told_to_end;
 static void end(int signal) { told_to_end = signal; }
@@ -41,7 +41,7 @@ int main(void) {
     struct ioctl_evtchn_notify notify = {.port = port};
     unsigned long notified = 0, nonsense = 0;
     for (; !told_to_end; notified++) {
-        if (notified % quiet == 0) {
+        if (notified % turn < nonsense_of_turn) {
             for (int word = 1; word < page_size / 4; word++) page[word] = random() ^ (uint32_t)random() << 16;
             page[0] = ~0u; /* A request is there, and everything else that a flag can say. */
             nonsense++;
