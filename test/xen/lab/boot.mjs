@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { driveArguments } from './disks.mjs';
 import { showLogs } from './logs.mjs';
 import { machineArguments } from './machine.mjs';
 import { startQemu } from './qemu.mjs';
@@ -32,7 +33,10 @@ async function play(folder) {
   console.log(`\n${name}: ${scenario.about}`);
 
   const story = new Story();
-  const qemu = startQemu(machineArguments({ images: join(cache, 'images'), share, scenario }), run);
+  const qemu = startQemu(
+    machineArguments({ images: join(cache, 'images'), share, drives: driveArguments(run), scenario }),
+    run,
+  );
   const timer = setTimeout(() => void giveUp(qemu, scenario), scenario.seconds * 1000);
   try {
     await story.follow(join(share, 'story'), qemu);

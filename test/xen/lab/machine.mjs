@@ -12,7 +12,7 @@ const xenLine = [
 const dom0Line = 'console=hvc0 loglevel=6 nokaslr tsc=unstable sysrq_always_enabled';
 
 /** QEMU's arguments. The first serial port, which Xen and dom0 print to, is its standard output. */
-export function machineArguments({ images, share, scenario }) {
+export function machineArguments({ images, share, drives, scenario }) {
   const modules = [`${images}/vmlinuz ${dom0Line} ${scenario.dom0}`, `${images}/dom0.img`];
   const words = [
     '-machine q35,kernel-irqchip=split -accel tcg,thread=multi,tb-size=512 -cpu max,-la57,-smap -smp 2 -m 4096',
@@ -24,6 +24,7 @@ export function machineArguments({ images, share, scenario }) {
     '-device virtio-9p-pci,fsdev=lab,mount_tag=lab,addr=1e.0',
   ];
   return [
+    ...drives,
     ...words.join(' ').split(' '),
     '-fsdev',
     `local,id=lab,path=${share},security_model=none`,

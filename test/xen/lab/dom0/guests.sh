@@ -24,8 +24,13 @@ END
     cat "$logs/xl-create-$name.log" >&2
     return 1
   }
-  guest_tty "$name" >"/run/guests/$name.tty"
-  guest_until "$name" '@ready' | tail -n 1
+  guest_await "$name"
+}
+
+# guest_await NAME: its shell.
+guest_await() {
+  guest_tty "$1" >"/run/guests/$1.tty"
+  guest_until "$1" '@ready' | tail -n 1
 }
 
 # What the scenario keeps in its folder guest/ lies in the root of every guest, too.
@@ -74,8 +79,35 @@ guest_do() {
 
 # guest_ping NAME: packets through eth0 to QEMU's gateway and back, which take DMA and interrupts; prints the statistics.
 guest_ping() {
-  local up='until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 50000; done'
-  guest_do "$1" "ifconfig eth0 10.0.2.15 && $up && ping -c 3 10.0.2.2" | tail -n 2 | grep -A 1 ' 0% packet loss'
+  local up='tries=100; until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ] || [ $((tries -= 1)) = 0 ]; do usleep 50000; done'
+  guest_do "$1" "ifconfig eth0 10.0.2.15 && $up; ping -c 3 -i 0.3 10.0.2.2" | tail -n 2 | grep -A 1 ' 0% packet loss'
 }
 
-guest_destroy() { xl destroy "$1"; }
+# guest_reads NAME DRIVE DEVICE MODULE...: the guest loads the modules and reads what the lab has written to the drive (disks.mjs).
+guest_reads() {
+  local name=$1 drive=$2 device=$3
+  shift 3
+  guest_do "$name" "modprobe -a $* && tries=200; until [ -e /dev/$device ] || [ \$((tries -= 1)) = 0 ]; do usleep 50000; done; head -n 1 /dev/$device" |
+    grep "the $drive of the lab"
+}
+
+# Keeps what its kernel had to say.
+guest_destroy() {
+  limit=20 guest_do "$1" dmesg >"$logs/dmesg-$1.log" || true
+  xl destroy "$1"
+}
+
+# As an administrator does it; the guest takes part.
+guest_shutdown() { xl shutdown --wait "$1"; }
+
+# guest_reboot NAME: xl makes a new domain of the same name.
+guest_reboot() {
+  local before tries=60
+  before=$(xl domid "$1")
+  xl reboot "$1"
+  until [ "$(xl domid "$1" 2>/dev/null || echo "$before")" != "$before" ]; do
+    [ $((tries -= 1)) -gt 0 ] || return 1
+    timeout 1 xenstore-watch -n 2 @introduceDomain >/dev/null
+  done
+  guest_await "$1"
+}

@@ -47,3 +47,5 @@ fact() {
 need() { fact "$@" || exit 1; }
 
 . /lab/dom0/guests.sh
+. /lab/dom0/functions.sh
+. /lab/dom0/daemon.sh

@@ -1,0 +1,55 @@
+# The daemon, and what it tells: events as NDJSON, one log for all daemons of a boot.
+events=$logs/events.ndjson
+doorbell=/run/events.doorbell
+[ -p "$doorbell" ] || mkfifo "$doorbell"
+
+# serve [OPTION...]: starts it, and waits until it is ready.
+serve() {
+  mark_events
+  {
+    pciback serve "$@" 2>>"$logs/daemon.log" </dev/null &
+    echo $! >/run/daemon.pid
+  } | record &
+  event '"type":"backend.ready"\|"daemon.ended"' | grep ready || {
+    tail -n 3 "$logs/daemon.log" >&2
+    return 1
+  }
+}
+
+# Opened for both directions, a pipe waits for no one; nobody makes as many events as it has room for. Whoever started the daemon and
+# reads what that prints shall not have to wait for the end of this.
+record() {
+  exec >/dev/null 2>&1 4<>"$doorbell"
+  while read -r line; do
+    printf '%s\n' "$line" >>"$events"
+    echo >&4
+  done
+  printf '{"type":"daemon.ended"}\n' >>"$events"
+  echo >&4
+}
+
+# end_daemon SIGNAL: and waits for its end. KILL leaves it no time for anything.
+end_daemon() {
+  mark_events
+  kill -"$1" "$(cat /run/daemon.pid)"
+  event '"daemon.ended"' >/dev/null
+}
+
+# Only what is told from here on counts.
+mark_events() {
+  touch "$events"
+  wc -l <"$events" >/run/events.mark
+}
+told() { tail -n "+$(($(cat /run/events.mark) + 1))" "$events" | grep "$@"; }
+
+# event PATTERN: the first event since the mark that matches; it is waited for.
+event() {
+  exec 3<>"$doorbell"
+  until told -m 1 -e "$1"; do
+    read -r -t "${limit:-120}" _ <&3 || {
+      printf 'no event came that matches %s; the last one was:\n' "$1" >&2
+      tail -n 1 "$events" >&2
+      return 1
+    }
+  done
+}
