@@ -159,7 +159,7 @@ export class HostFunctions {
     const facts = this.factsOf(sbdf);
     await this.#requireUnclaimed(facts, domid);
     const formerDriver = await this.#noteDriver(facts);
-    const taken = withFormerDriver(await platform.takeFromHost(facts, force), formerDriver);
+    const taken = withFormerDriver(await platform.takeFromHost(facts, force, domid), formerDriver);
     try {
       const hardware = platform.openFunction(sbdf);
       try {

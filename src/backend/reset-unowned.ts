@@ -37,7 +37,7 @@ export function resetMethodsOf(
 
 /**
  * Resets a function that no guest has, without a worker: nothing else happens to it meanwhile. It is hidden afterwards, or
- * quarantined, and then this rejects with why.
+ * quarantined, and then this rejects with why. With FUNCTION-IN-USE it is left as it is.
  */
 export async function resetUnowned(
   platform: Platform,
@@ -46,6 +46,7 @@ export async function resetUnowned(
   emit: (event: BackendEvent) => void,
 ): Promise<ResetOutcome> {
   return registry.whileUnowned(sbdf, async ({ seized, snapshot }) => {
+    platform.requireUnassigned(sbdf);
     const hardware = platform.openFunction(sbdf);
     let outcome: ResetOutcome | undefined;
     const machine = functionMachine.provide({

@@ -53,6 +53,10 @@ export class LoopbackPlatform implements Platform {
     // Nobody drives a model.
   }
 
+  requireUnassigned(): void {
+    // There is no other toolstack.
+  }
+
   assign(): void {
     // A model has no memory to give, and reaches for none.
   }

@@ -167,13 +167,18 @@ function assignmentRefused(domid: number, { sbdf }: Belongings, result: number):
     );
   }
   if (result === -errno.EBUSY) {
-    return new PcibackError(
-      'FUNCTION-IN-USE',
-      `Xen has assigned ${name} to another domain`,
-      'see who has it: xenstore-ls /libxl/pci, xl pci-list',
-    );
+    return assignedToAnother(sbdf);
   }
   return hypercallFailed(`Xen does not assign ${name} to domain ${domid}`, result);
+}
+
+/** Some toolstack has given it to a guest. */
+export function assignedToAnother(sbdf: Sbdf): PcibackError {
+  return new PcibackError(
+    'FUNCTION-IN-USE',
+    `Xen has assigned ${formatSbdf(sbdf)} to another domain`,
+    'see who has it: xenstore-ls /libxl/pci, xl pci-list',
+  );
 }
 
 /** A hypercall that came back with a negative errno. */

@@ -106,10 +106,13 @@ export interface Platform {
   driverOf(sbdf: Sbdf): string | null;
   /**
    * Takes a function from its host driver, so that it can be opened and seized; one that is taken already stays as it is. Rejects
-   * with HOST-USES-IT unless it is `force`d, and with everything undone when that cannot be done.
+   * with HOST-USES-IT unless it is `force`d, with FUNCTION-IN-USE when it has been assigned to another guest than the one it is taken
+   * for, and with everything undone when that cannot be done.
    */
-  takeFromHost(facts: FunctionFacts, force: boolean): Promise<Taken>;
-  /** Gives it back to the driver that had it. */
+  takeFromHost(facts: FunctionFacts, force: boolean, guest?: number): Promise<Taken>;
+  /** Throws FUNCTION-IN-USE when another toolstack has assigned a function to a guest that is none of ours. */
+  requireUnassigned(sbdf: Sbdf): void;
+  /** Gives it back to the driver that had it. Rejects with FUNCTION-IN-USE when a guest has it by other hands. */
   returnToHost(taken: Taken): Promise<void>;
   /**
    * Gives a guest the function: its memory, ports and legacy interrupt, and to the function the guest's memory to reach for. All or

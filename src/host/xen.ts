@@ -1,15 +1,16 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { formatSbdf, type Sbdf } from '../address.ts';
-import { CapabilityId, Command, Header } from '../config-space/bits.ts';
+import { CapabilityId, Command, Header, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
+import { wordAt } from '../config-space/image.ts';
 import { PcibackError } from '../errors.ts';
 import { bindStub, driverOf, requireStub, type StubBinding, unbindStub } from './driver-binding.ts';
 import { type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { refuseInUse, usersOf } from './in-use.ts';
 import { kernelServes, takeFromKernel } from './kernel-backend.ts';
-import { assign, hypercallFailed, quarantineDomid, revoke } from './permissions.ts';
+import { assign, assignedToAnother, hypercallFailed, quarantineDomid, revoke } from './permissions.ts';
 import type {
   Belongings,
   DomainState,
@@ -62,7 +63,7 @@ export class XenPlatform implements Platform {
    * In the order that Xen wants: the stub leaves it enabled, which routes its interrupt and lets it decode memory; then Xen can note
    * where its MSI-X table lies; then it is assigned, to nobody, so that it reaches no memory while no guest has it.
    */
-  async takeFromHost(facts: FunctionFacts, force: boolean): Promise<Taken> {
+  async takeFromHost(facts: FunctionFacts, force: boolean, guest?: number): Promise<Taken> {
     const { sbdf } = facts;
     if (!force) {
       const uses = usersOf(this.#host, facts);
@@ -72,15 +73,38 @@ export class XenPlatform implements Platform {
     const { stub, ...former } = await this.#bindStub(facts);
     try {
       const now = readSysfsFunction(this.#host.sysfs, sbdf);
-      // The kernel's stub has told Xen already.
-      if (stub === 'pci-stub' && hasMsix(now)) this.#prepareMsix(sbdf);
-      // A toolstack may have assigned it to a guest. Where Xen quarantines nothing the function is the host's until it is a guest's.
-      this.#hypervisor.assignDevice(quarantineDomid, sbdf);
+      this.#hold(now, stub, guest);
       return { facts: { ...now, driver: former.formerDriver }, former, wasDriven: true };
     } catch (error) {
-      await unbindStub(this.#host, facts, former);
+      // What a stub had before may be a guest's.
+      if (facts.driver !== stub) await unbindStub(this.#host, facts, former);
       throw error;
     }
+  }
+
+  /** The kernel's stub has told Xen of the table already, and tells it again when it loses the function. */
+  #hold(now: FunctionFacts, stub: string | null, guest?: number): void {
+    if (stub === 'pci-stub' && hasMsix(now)) this.#prepareMsix(now.sbdf);
+    this.#quarantine(now, guest);
+  }
+
+  /**
+   * Where Xen quarantines nothing the function is the host's until it is a guest's. Throws FUNCTION-IN-USE when it is a guest's
+   * already: of `guest` it is taken, to whom a toolstack may have assigned it.
+   */
+  #quarantine(now: FunctionFacts, guest?: number): void {
+    const { sbdf } = now;
+    let result = this.#hypervisor.assignDevice(quarantineDomid, sbdf);
+    if (result !== -EBUSY) return;
+    if (guest !== undefined && this.#hypervisor.deassignDevice(guest, sbdf) === 0) {
+      result = this.#hypervisor.assignDevice(quarantineDomid, sbdf);
+    }
+    // Xen also calls a function busy that has all vectors masked, until it is reset (xen/arch/x86/msi.c, pci_reset_msix_state).
+    if (result === -EBUSY && !masksAllVectors(now)) throw assignedToAnother(sbdf);
+  }
+
+  requireUnassigned(sbdf: Sbdf): void {
+    this.#quarantine(this.factsOf(sbdf));
   }
 
   /** Who was killed before may have told Xen as well. */
@@ -92,9 +116,17 @@ export class XenPlatform implements Platform {
 
   async returnToHost({ facts, former }: Taken): Promise<void> {
     const { sbdf } = facts;
+    const stub = this.driverOf(sbdf);
+    this.requireUnassigned(sbdf);
     this.#hypervisor.deassignDevice(quarantineDomid, sbdf);
-    if (hasMsix(facts)) this.#hypervisor.releaseMsix(sbdf);
-    if (former) await unbindStub(this.#host, facts, former);
+    if (stub === 'pci-stub' && hasMsix(facts)) this.#hypervisor.releaseMsix(sbdf);
+    try {
+      if (former) await unbindStub(this.#host, facts, former);
+    } catch (error) {
+      // It is hidden still, and a guest may get it next.
+      if (stub !== null && this.driverOf(sbdf) === stub) this.#hold(facts, stub);
+      throw error;
+    }
   }
 
   openFunction(sbdf: Sbdf): HostFunction {
@@ -209,6 +241,12 @@ class XenFunction extends SysfsFunction {
       throw hypercallFailed(`Xen cannot restore the interrupts of ${formatSbdf(this.facts.sbdf)}`, result);
     }
   }
+}
+
+/** Function Mask of message control (PCI Local Bus 3.0, 6.8.2.3). */
+function masksAllVectors({ config }: FunctionFacts): boolean {
+  const at = findCapability(config, CapabilityId.msix);
+  return at !== undefined && (wordAt(config, at + Msix.control) & Msix.functionMask) !== 0;
 }
 
 const hasMsix = ({ config }: FunctionFacts): boolean =>

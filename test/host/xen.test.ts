@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest';
+import type { Hypervisor } from '../../src/host/hypervisor.ts';
+import { quarantineDomid } from '../../src/host/permissions.ts';
+import { XenPlatform } from '../../src/host/xen.ts';
+import { FakeHost } from './support/fake-host.ts';
+import { captured } from './support/functions.ts';
+
+const nic = { ...captured('8086:10d3'), driver: 'e1000e' };
+const [EBUSY, ENODEV] = [-16, -19];
+const hostDomid = 0;
+
+/** What Xen knows of one function: whose it is, and whether its MSI-X table is known (xen/drivers/passthrough/pci.c, msi.c). */
+class FakeXen {
+  owner = hostDomid;
+  prepared = false;
+  readonly asked: string[] = [];
+
+  hasIommu = (): boolean => true;
+  prepareMsix = (): number => this.#msix('prepare', true);
+  releaseMsix = (): number => this.#msix('release', false);
+
+  assignDevice = (domid: number): number => {
+    this.asked.push(`assign ${domid}`);
+    if (this.owner !== hostDomid && this.owner !== quarantineDomid) return EBUSY;
+    this.owner = domid;
+    return 0;
+  };
+
+  deassignDevice = (domid: number): number => {
+    this.asked.push(`deassign ${domid}`);
+    if (this.owner !== domid) return ENODEV;
+    this.owner = domid === quarantineDomid ? hostDomid : quarantineDomid;
+    return 0;
+  };
+
+  #msix(what: string, prepared: boolean): number {
+    this.asked.push(what);
+    if (this.prepared === prepared) return EBUSY;
+    this.prepared = prepared;
+    return 0;
+  }
+}
+
+function machine(
+  stub: 'pci-stub' | 'pciback',
+  facts: typeof nic | (Omit<typeof nic, 'driver'> & { driver: null }) = nic,
+) {
+  const host = new FakeHost(facts);
+  host.load(stub, { knows: false });
+  const xen = new FakeXen();
+  const platform = new XenPlatform({ directory: '/nowhere' }, xen as unknown as Hypervisor, host);
+  return { host, xen, platform };
+}
+
+const inUse = { reason: 'FUNCTION-IN-USE' };
+
+test('a function is enabled, told to Xen and quarantined, and goes back in the reverse order', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const taken = await platform.takeFromHost(nic, true);
+  expect(xen.asked).toEqual(['prepare', `assign ${quarantineDomid}`]);
+  expect(host.state).toMatchObject({ driver: 'pci-stub', enable: '1' });
+  xen.asked.length = 0;
+  await platform.returnToHost(taken);
+  expect(xen.asked.slice(-2)).toEqual([`deassign ${quarantineDomid}`, 'release']);
+  expect(xen).toMatchObject({ owner: hostDomid, prepared: false });
+  expect(host.driver).toBe('e1000e');
+});
+
+test('what the kernel’s stub tells Xen of the MSI-X table is left to it', async () => {
+  const { xen, platform } = machine('pciback');
+  await platform.returnToHost(await platform.takeFromHost(nic, true));
+  expect(xen.asked.filter((call) => /prepare|release/.test(call))).toEqual([]);
+});
+
+test('a function that a guest has by other hands stays its and its stub’s', async () => {
+  const { host, xen, platform } = machine('pciback', { ...nic, driver: null });
+  host.give('pciback');
+  xen.owner = 7;
+  await expect(platform.takeFromHost({ ...nic, driver: 'pciback' }, true)).rejects.toMatchObject(inUse);
+  expect(host.driver).toBe('pciback');
+  expect(xen.owner).toBe(7);
+  // Not even for another guest that lists it.
+  await expect(platform.takeFromHost({ ...nic, driver: 'pciback' }, true, 8)).rejects.toMatchObject(inUse);
+  expect(xen.owner).toBe(7);
+});
+
+test('a function that a toolstack has given to the guest for which it is taken is quarantined until that one gets it', async () => {
+  const { host, xen, platform } = machine('pciback', { ...nic, driver: null });
+  host.give('pciback');
+  xen.owner = 7;
+  await platform.takeFromHost({ ...nic, driver: 'pciback' }, false, 7);
+  expect(xen.owner).toBe(quarantineDomid);
+});
+
+test('a hidden function that another toolstack has given to a guest is neither reset nor given back', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const taken = await platform.takeFromHost(nic, true);
+  xen.owner = 7;
+  expect(() => platform.requireUnassigned(nic.sbdf)).toThrow(expect.objectContaining(inUse));
+  await expect(platform.returnToHost(taken)).rejects.toMatchObject(inUse);
+  expect(host.driver).toBe('pci-stub');
+  expect(xen).toMatchObject({ owner: 7, prepared: true });
+});
+
+test('a function that its stub does not let go of stays ready for guests', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const taken = await platform.takeFromHost(nic, true);
+  host.failures.set(host.writes.length, 'EIO');
+  await expect(platform.returnToHost(taken)).rejects.toMatchObject({ reason: 'DRIVER-BINDING' });
+  expect(host.driver).toBe('pci-stub');
+  expect(xen).toMatchObject({ owner: quarantineDomid, prepared: true });
+});
