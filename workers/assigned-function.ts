@@ -223,11 +223,20 @@ export class AssignedFunction implements ExportedFunction {
     return adopted;
   }
 
-  /** Out of D3hot the function is as after power-up; what the guest may not write is brought back for it. */
+  /**
+   * Out of D3hot the function is as after power-up; what the guest may not write is brought back for it. A function that has been taken
+   * away meanwhile gets nothing back, and one of which that fails is reset.
+   */
   #restoreContext(): void {
     setTimeout(() => {
       const opened = this.#opened;
-      if (opened && !opened.filter.record.resetting) restoreForGuest(opened.hardware, opened.filter);
+      if (!opened || !this.isExported || opened.filter.record.resetting) return;
+      try {
+        restoreForGuest(opened.hardware, opened.filter);
+      } catch {
+        opened.filter.record.resetting = true;
+        this.#resumeReset();
+      }
     }, d3hotRecovery);
   }
 

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { type Snapshot, createActor } from 'xstate';
 import { functionMachine } from '../../machines/function.ts';
 import { makeSbdf } from '../../src/address.ts';
@@ -59,6 +59,11 @@ const lastSnapshot = (reports: readonly FromWorker[]): Snapshot<unknown> => {
   const change = reports.findLast((report) => report.is === 'function');
   return change?.snapshot ?? expect.unreachable();
 };
+
+function heldTimers(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+}
 
 /** Where the FLR bit is: bit 15 of device control, 8 bytes into the PCI Express capability. */
 function askForReset(assigned: AssignedFunction): void {
@@ -159,4 +164,50 @@ test('a function is taken away with regard for the others of the guest, and is n
   (await nextReset())();
   await released;
   expect(revoked).toEqual([[5, expect.objectContaining({ sbdf: facts.sbdf, irq: facts.irq }), [other]]]);
+});
+
+test('a function that wakes up gets back what its guest had switched on, unless it is being taken away by then', async () => {
+  heldTimers();
+  const assigned = assign(hidden);
+  await assigned.bind();
+  assigned.connect();
+  const hardware = platform.openFunction(facts.sbdf);
+  const isMaster = () => (hardware.read(command, 2) & master) !== 0;
+  assigned.filter.write(command, 2, 0x7);
+  hardware.write(command, 2, 0);
+  assigned.filter.effects.contextLost();
+  vi.advanceTimersByTime(10);
+  expect(isMaster()).toBe(true);
+
+  assigned.filter.effects.contextLost();
+  const released = assigned.release();
+  const end = await nextReset();
+  vi.advanceTimersByTime(10);
+  expect(isMaster()).toBe(false);
+  end();
+  await released;
+});
+
+test('a function whose interrupts cannot be brought back when it wakes up is reset, and costs no other guest its worker', async () => {
+  heldTimers();
+  const open = platform.openFunction.bind(platform);
+  let fails = true;
+  platform.openFunction = (sbdf) => {
+    const hardware = open(sbdf);
+    hardware.restoreVectors = () => {
+      if (fails) throw new Error('Xen cannot restore them');
+    };
+    return hardware;
+  };
+  const assigned = assign(hidden);
+  await assigned.bind();
+  assigned.connect();
+  assigned.filter.record.addVector(0, 17);
+  assigned.filter.effects.contextLost();
+  expect(() => vi.advanceTimersByTime(10)).not.toThrow();
+  expect(assigned.filter.record.resetting).toBe(true);
+  fails = false;
+  (await nextReset())();
+  await expect.poll(() => assigned.filter.record.resetting).toBe(false);
+  assigned.letGo();
 });
