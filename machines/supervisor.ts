@@ -13,7 +13,11 @@ export interface SupervisorContext {
 
 export type SupervisorEvent =
   /** xenstored went away; guests go on being served, but nothing new can be agreed with them. */
-  { readonly type: 'xenstoreLost' } | { readonly type: 'xenstoreBack' } | { readonly type: 'stop' };
+  | { readonly type: 'xenstoreLost' }
+  | { readonly type: 'xenstoreBack' }
+  | { readonly type: 'stop' }
+  /** Another daemon is ready to go on with the guests. */
+  | { readonly type: 'handOver' };
 
 const unprovided = (name: string) => (): Promise<never> =>
   Promise.reject(new Error(`${name} is not provided`));
@@ -22,8 +26,10 @@ const step = (name: string) => fromPromise<void>(unprovided(name));
 const supervisor = setup({
   types: { context: {} as SupervisorContext, events: {} as SupervisorEvent },
   actors: {
-    /** Checks the environment, takes the directory for itself, connects to xenstored. */
-    open: step('open'),
+    /** Checks the environment, starts threads, connects to xenstored: all that a stand-in can have done before it is needed. */
+    prepare: step('prepare'),
+    /** Has the directory for itself; a stand-in waits here for the death of the daemon that it stands in for. */
+    takeTurn: step('takeTurn'),
     /** Reads what an earlier daemon left and takes over the guests that it served. */
     adopt: step('adopt'),
     /** Hides what it was told to hide. */
@@ -42,17 +48,21 @@ const supervisor = setup({
   },
 });
 
-type Step = 'open' | 'adopt' | 'hide';
+const isOver = { stop: 'draining', handOver: 'leaving' } as const;
 
-/** A step of coming up. A stop in between is an orderly one; a failure leaves the guests of a predecessor as they are. */
-const during = (src: Step, next: string) =>
+/** A step of coming up. A failure leaves the guests of a predecessor as they are. */
+const during = (
+  src: 'prepare' | 'takeTurn' | 'adopt' | 'hide',
+  next: string,
+  on: typeof isOver | { readonly stop: 'leaving' },
+) =>
   supervisor.createStateConfig({
     invoke: {
       src,
       onDone: next,
       onError: { target: 'failing', actions: { type: 'fault', params: ({ event }) => event } },
     },
-    on: { stop: 'draining' },
+    on,
   });
 
 export const supervisorMachine = supervisor.createMachine({
@@ -64,19 +74,20 @@ export const supervisorMachine = supervisor.createMachine({
   },
   initial: 'opening',
   states: {
-    opening: during('open', 'adopting'),
-    adopting: during('adopt', 'hiding'),
-    hiding: during('hide', 'ready'),
+    opening: during('prepare', 'waiting', { stop: 'leaving' }),
+    waiting: during('takeTurn', 'adopting', { stop: 'leaving' }),
+    adopting: during('adopt', 'hiding', isOver),
+    hiding: during('hide', 'ready', isOver),
     ready: {
       description: 'Directories are watched, guests come and go.',
       always: { guard: 'severed', target: 'severed' },
-      on: { stop: 'draining' },
+      on: isOver,
     },
     severed: {
       description:
         'xenstored does not answer. Requests are served on; the watches are armed again when it is back.',
       always: { guard: 'joined', target: 'ready' },
-      on: { stop: 'draining' },
+      on: isOver,
     },
     failing: {
       description: 'The daemon could not come up.',
@@ -86,6 +97,15 @@ export const supervisorMachine = supervisor.createMachine({
       description: 'Guests are being closed and functions given back.',
       invoke: {
         src: 'drain',
+        onDone: 'stopped',
+        onError: { target: 'failed', actions: { type: 'fault', params: ({ event }) => event } },
+      },
+    },
+    leaving: {
+      description:
+        'Guests are left as they are: they never were this daemon’s, or another one goes on with them.',
+      invoke: {
+        src: 'abandon',
         onDone: 'stopped',
         onError: { target: 'failed', actions: { type: 'fault', params: ({ event }) => event } },
       },

@@ -3,6 +3,7 @@
 #include "front.h"
 #include "hypervisor.h"
 #include "js.h"
+#include "lock_wait.h"
 #include "memory.h"
 #include "responder.h"
 #include "ring.h"
@@ -38,7 +39,7 @@ Napi::Value has_vanished(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), range->vanished.load());
 }
 
-// A function that gives the lock up; false when somebody else holds it. Losing the function does not lose the lock.
+// A function that gives the lock up; false when somebody else holds it.
 Napi::Value lock_file_for_js(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const std::string path = arguments.text(0, "path");
@@ -49,9 +50,7 @@ Napi::Value lock_file_for_js(const Napi::CallbackInfo& info) {
     throw_failure(info.Env(), failure, path);
     return info.Env().Undefined();
   }
-  return Napi::Function::New(info.Env(), [fd](const Napi::CallbackInfo&) mutable {
-    if (fd >= 0) close(std::exchange(fd, -1));
-  });
+  return unlocker(info.Env(), fd);
 }
 
 // What a terminal or a shell does to the group that started this process does not concern it from now on. Its session stays
@@ -72,6 +71,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));
   exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
   exports.Set("lockFile", Napi::Function::New<lock_file_for_js>(env, "lockFile"));
+  exports.Set("waitForLock", Napi::Function::New<wait_for_lock>(env, "waitForLock"));
   exports.Set("leaveProcessGroup", Napi::Function::New<leave_process_group>(env, "leaveProcessGroup"));
   return exports;
 }

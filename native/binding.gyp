@@ -11,6 +11,7 @@
       'front_end.cc',
       'hypervisor.cc',
       'js.cc',
+      'lock_wait.cc',
       'loopback.cc',
       'loopback_directory.cc',
       'memory.cc',

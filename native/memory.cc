@@ -56,11 +56,14 @@ Failure map_file(const std::string& path, size_t length, bool create, Mapping* o
   return Mapping::of(fd.get(), length, out);
 }
 
-Failure lock_file(const std::string& path, int* out) {
+namespace {
+
+template <typename Lock>
+Failure lock_named_file(const std::string& path, Lock lock, int* out) {
   for (;;) {
     Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644));
     if (!fd) return from_errno("open");
-    if (flock(fd.get(), LOCK_EX | LOCK_NB) < 0) return from_errno("flock");
+    if (Failure failure = lock(fd.get())) return failure;
     // The file may have been removed and made anew between the two calls; a lock on what has no name excludes nobody.
     struct stat locked, named;
     if (fstat(fd.get(), &locked) < 0) return from_errno("fstat");
@@ -69,6 +72,24 @@ Failure lock_file(const std::string& path, int* out) {
       return kSuccess;
     }
   }
+}
+
+}  // namespace
+
+Failure lock_file(const std::string& path, int* out) {
+  return lock_named_file(
+      path, [](int fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0 ? from_errno("flock") : kSuccess; }, out);
+}
+
+Failure await_file_lock(const std::string& path, const std::atomic<bool>& given_up, int* out) {
+  const auto wait = [&given_up](int fd) -> Failure {
+    while (!given_up) {
+      if (flock(fd, LOCK_EX) == 0) return kSuccess;
+      if (errno != EINTR) return from_errno("flock");
+    }
+    return {ECANCELED, "flock"};
+  };
+  return lock_named_file(path, wait, out);
 }
 
 }  // namespace pciback

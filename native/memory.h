@@ -1,6 +1,7 @@
 // A file mapped shared, guarded against losing the file (fault_guard.h).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -38,5 +39,8 @@ Failure map_file(const std::string& path, size_t length, bool create, Mapping* o
 // Takes the exclusive lock on the file at `path`, which is made if need be. EWOULDBLOCK: somebody else holds it. The lock
 // goes when `*fd` is closed, at the latest with the process.
 Failure lock_file(const std::string& path, int* fd);
+
+// The same, but waits until nobody else holds it. ECANCELED: `given_up` was true when a signal interrupted the wait.
+Failure await_file_lock(const std::string& path, const std::atomic<bool>& given_up, int* fd);
 
 }  // namespace pciback

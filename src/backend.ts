@@ -2,29 +2,31 @@
  * The back-end as a whole, to be embedded by a dom0 supervisor: it watches xenstore for guests, gives each a session and a
  * worker, and tells what happens as a stream of events.
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, setPriority, uptime } from 'node:os';
 import { join } from 'node:path';
 import type { Piscina } from 'piscina';
-import { NEVER, type Observable, Subject, type Subscription, merge, switchMap, timer } from 'rxjs';
+import { NEVER, type Observable, Subject, type Subscription, switchMap, timer } from 'rxjs';
 import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
-import type { GuestTask } from '../workers/messages.ts';
+import type { WorkerTask } from '../workers/messages.ts';
 import type { Sbdf } from './address.ts';
-import { discardPorts, prepareLoopback, takeLock } from './backend/directories.ts';
+import { discardPorts, prepareLoopback } from './backend/directories.ts';
 import { makeDirectory } from './backend/make-directory.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
+import { follow } from './backend/follow.ts';
 import { Guests } from './backend/guests.ts';
 import { functionsToHide } from './backend/hide-list.ts';
 import { HostFunctions } from './backend/host-functions.ts';
 import { daemonMethods, daemonStreams } from './backend/methods.ts';
 import { type RunningMetrics, startMetrics } from './backend/metrics.ts';
-import type { PciBackendOptions } from './backend/options.ts';
-import { makePool } from './backend/pool.ts';
+import type { PciBackendOptions, Succession } from './backend/options.ts';
+import { makePool, warmUp } from './backend/pool.ts';
 import { Registry } from './backend/registry.ts';
-import type { FileStore } from './backend/store.ts';
 import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
+import { StandIns, reignFrom } from './backend/stand-ins.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
+import { type Place, awaitDeath, requireStandIn, takeFreeTurn, takeOver } from './backend/turn.ts';
 import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
 import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
@@ -39,8 +41,7 @@ import {
 import { ControlServer } from './monitor/control-server.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
 import { BridgeMap } from './topology/index.ts';
-import { backendRoot, domidOfBackendPath } from './xenbus/index.ts';
-import { XenstoreClient, reconcile } from './xenstore/index.ts';
+import { XenstoreClient } from './xenstore/index.ts';
 
 /** Milliseconds that an orderly end waits for a xenstored that has gone. */
 const xenstorePatience = 2000;
@@ -49,26 +50,30 @@ const xenstorePatience = 2000;
 interface Running {
   lock?: FileLock;
   platform?: Platform;
-  pool?: Piscina<GuestTask, void>;
+  pool?: Piscina<WorkerTask, void>;
+  inventory?: Inventory;
   xenstore?: XenstoreClient;
   registry?: Registry;
   host?: HostFunctions;
   guests?: Guests;
-  ports?: FileStore<number>;
   control?: ControlServer;
   metrics?: RunningMetrics;
+  standIns?: StandIns;
 }
 
 export class PciBackend {
   readonly #options: PciBackendOptions;
   readonly #directory: string;
+  readonly #place: Place;
   readonly #events = new Subject<BackendEvent>();
   readonly #actor: Actor<typeof supervisorMachine>;
   readonly #subscriptions: Subscription[] = [];
   readonly #running: Running = {};
+  readonly #stopping = new AbortController();
   /** A back-end is started once: what it is made of is gone after its end. */
   #isStarted = false;
   #startedXenstored = false;
+  #succession: Succession | undefined;
   #failure: unknown;
   #underWay: Promise<void> = Promise.resolve();
 
@@ -76,6 +81,11 @@ export class PciBackend {
   constructor(options: PciBackendOptions) {
     this.#options = options;
     this.#directory = options.platform.directory;
+    this.#place = {
+      directory: this.#directory,
+      stateDirectory: options.stateDirectory ?? join(this.#directory, 'state'),
+      controlSocket: options.controlSocket,
+    };
     const step = (run: () => Promise<void>) =>
       fromPromise<void>(async () => {
         // A step that a stop or a failure cut short runs to its end before what it did is undone. And what a state is
@@ -95,7 +105,8 @@ export class PciBackend {
     this.#actor = createActor(
       supervisorMachine.provide({
         actors: {
-          open: step(() => this.#open()),
+          prepare: step(() => this.#prepare()),
+          takeTurn: step(() => this.#takeTurn()),
           adopt: step(() => this.#adopt()),
           hide: step(() => this.#hideListed()),
           drain: step(() => this.#drain()),
@@ -111,8 +122,8 @@ export class PciBackend {
   }
 
   /**
-   * Comes up: takes the directory, connects to xenstored, takes over guests that are running and hides what it was told to.
-   * Rejects with a PcibackError, and everything undone, when that is not possible.
+   * Comes up: takes the directory, connects to xenstored, takes over guests that are running and hides what it was told to. A
+   * stand-in waits in between until it is needed. Rejects with a PcibackError, and everything undone, when that is not possible.
    */
   async start(): Promise<void> {
     if (this.#isStarted) throw stopped();
@@ -125,8 +136,10 @@ export class PciBackend {
         state = snapshot.value;
         if (state === from) return;
         this.#emit(makeEvent('backend.state', { from, to: state }));
-        if (state === 'ready' && !announced) this.#emit(makeEvent('backend.ready', { to: this.#directory }));
-        announced ||= state === 'ready';
+        if (state !== 'ready' || announced) return;
+        announced = true;
+        this.#emit(makeEvent('backend.ready', { to: this.#directory }));
+        this.#startStandIn();
       },
       complete: () => this.#events.complete(),
     });
@@ -145,7 +158,18 @@ export class PciBackend {
       return;
     }
     if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'stop' });
+    this.#stopping.abort(stopped());
     await waitFor(this.#actor, (snapshot) => snapshot.status === 'done', { timeout: Infinity });
+  }
+
+  /**
+   * Lets another back-end go on with the guests, which is ready for it and waits for the lock: lets go of them as they are, and ends.
+   * Throws DAEMON-RUNNING unless this one took over as a stand-in.
+   */
+  handOver(): void {
+    requireStandIn(this.#hasTakenOver, this.#directory);
+    // Who asked is answered first.
+    setImmediate(() => this.#actor.send({ type: 'handOver' }));
   }
 
   /**
@@ -236,6 +260,8 @@ export class PciBackend {
       directory: this.#directory,
       topology: this.#options.topology ?? 'vpci',
       state: this.#actor.getSnapshot().value,
+      tookOver: this.#hasTakenOver,
+      standIn: this.#running.standIns?.pid ?? null,
       guests:
         registry && platform && guests
           ? guests.sessions().map((session) => guestStatus(session, registry, platform))
@@ -244,66 +270,71 @@ export class PciBackend {
     };
   }
 
-  async #open(): Promise<void> {
-    const { platform: where, functions, sysfs, workers } = this.#options;
+  /** Everything that somebody else may be serving the guests meanwhile for. */
+  async #prepare(): Promise<void> {
+    const { platform: where, functions, sysfs, workers, standsIn } = this.#options;
     const running = this.#running;
     if (where.kind === 'loopback') prepareLoopback(where.directory);
-    const stateDirectory = this.#options.stateDirectory ?? join(this.#directory, 'state');
-    makeDirectory(stateDirectory);
-    running.lock = takeLock(join(stateDirectory, 'lock'), this.#directory);
+    makeDirectory(this.#place.stateDirectory);
+    if (!standsIn) running.lock = await takeFreeTurn(this.#place);
     running.platform = openPlatform(where);
     // Threads take a while to start; guests of a predecessor are waiting.
     running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
-    const inventory = functions
+    const warm = warmUp(running.pool, { warmUp: where, priority: standsIn?.priority });
+    warm.catch(() => undefined);
+    running.inventory = functions
       ? { functions, warnings: [] }
       : (running.platform.inventory() ?? hostInventory({ sysfs }));
-    for (const warning of inventory.warnings) this.#emit(makeEvent('warning', failureDetails(warning)));
-    running.registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
-      this.#emit(
-        makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` }),
-      ),
-    );
-    running.ports = discardPorts(running.platform, stateDirectory);
-    if (where.kind === 'loopback' && (await ensureXenstored(where.directory))) {
-      this.#startedXenstored = true;
-      this.#emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
-    }
+    for (const warning of running.inventory.warnings)
+      this.#emit(makeEvent('warning', failureDetails(warning)));
+    if (running.lock) await this.#ensureXenstored();
     running.xenstore = await XenstoreClient.connect(
       where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
     );
-    const { platform, registry, xenstore } = running;
-    const emit = (event: BackendEvent): void => this.#emit(event);
-    const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
-    running.host = host;
-    running.guests = new Guests(
-      {
-        xenstore,
-        registry,
-        host,
-        platform,
-        pool: running.pool,
-        ports: running.ports,
-        where,
-        topology: this.#options.topology ?? 'vpci',
-        bridges: () => new BridgeMap(host.inventory.functions),
-        emit,
-      },
-      () => this.#actor.getSnapshot().matches('ready'),
-    );
-    const { controlSocket, metrics } = this.#options;
-    if (controlSocket !== undefined) {
-      running.control = await ControlServer.listen(controlSocket, daemonMethods(this), daemonStreams(this));
-    }
-    if (metrics !== undefined) {
-      const parts = { platform, registry, xenstore, state: () => this.#actor.getSnapshot().value };
-      running.metrics = await startMetrics(metrics, parts, this.#events);
-      this.#emit(makeEvent('metrics.started', { to: running.metrics.url }));
+    // Guests that are served meanwhile can wait for that, those of a daemon that is dead cannot.
+    if (!running.lock) await warm;
+    if (standsIn?.priority !== undefined) setPriority(standsIn.priority);
+  }
+
+  async #takeTurn(): Promise<void> {
+    const { standsIn } = this.#options;
+    const { signal } = this.#stopping;
+    if (standsIn) {
+      this.#running.lock = await awaitDeath(this.#place, standsIn, signal);
+      this.#succession = reignFrom(uptime(), standsIn.succession);
+      this.#emit(makeEvent('backend.standIn', { to: 'daemon', data: { pid: process.pid } }));
+    } else {
+      this.#running.lock ??= await takeOver(this.#place, signal);
     }
   }
 
   /** Takes over whatever is running, and from then on follows what comes and goes. */
   async #adopt(): Promise<void> {
-    const { xenstore, registry, host, guests } = this.#parts();
+    const { platform: where, controlSocket, metrics } = this.#options;
+    const running = this.#running;
+    const { platform, pool, xenstore, inventory } = running;
+    if (!platform || !pool || !xenstore || !inventory) throw notRunning();
+    const emit = (event: BackendEvent): void => this.#emit(event);
+    const warn = (error: unknown, details: Partial<BackendEvent> = {}): void =>
+      emit(makeEvent('warning', { ...failureDetails(error), ...details }));
+    await this.#ensureXenstored();
+    const registry = new Registry(join(this.#place.stateDirectory, 'function'), (key, error) =>
+      warn(error, { message: `${key} cannot be read and is ignored` }),
+    );
+    running.registry = registry;
+    const ports = discardPorts(platform, this.#place.stateDirectory);
+    const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
+    running.host = host;
+    const topology = this.#options.topology ?? 'vpci';
+    const bridges = (): BridgeMap => new BridgeMap(host.inventory.functions);
+    const guests = new Guests(
+      { xenstore, registry, host, platform, pool, ports, where, topology, bridges, emit },
+      () => this.#actor.getSnapshot().matches('ready'),
+    );
+    running.guests = guests;
+    if (controlSocket !== undefined) {
+      running.control = await ControlServer.listen(controlSocket, daemonMethods(this), daemonStreams(this));
+    }
     host.reconcile();
     this.#subscriptions.push(
       xenstore.state$.subscribe((state) => {
@@ -316,30 +347,20 @@ export class PciBackend {
       const owner = registry.ownerOf(facts.sbdf);
       if (owner !== undefined) await guests.attend(owner);
     }
-    await new Promise<void>((resolve, reject) => {
-      const rung = new Set<number>();
-      let all = true;
-      const doorbell = merge(xenstore.watch(backendRoot), xenstore.watch('@releaseDomain'));
-      this.#subscriptions.push(
-        doorbell.subscribe((path) => {
-          const domid = domidOfBackendPath(path);
-          if (domid === undefined) all = true;
-          else rung.add(domid);
-        }),
-        reconcile(
-          doorbell,
-          async () => {
-            const named = all ? undefined : [...rung];
-            rung.clear();
-            all = false;
-            await guests.follow(named);
-            resolve();
-          },
-          (error) => this.#emit(makeEvent('warning', failureDetails(error))),
-        ).subscribe({ error: reject }),
-      );
-    });
+    await follow(xenstore, guests, this.#subscriptions, warn);
     await Promise.all(guests.sessions().map((session) => session.settled()));
+    if (metrics !== undefined) {
+      const parts = { platform, registry, xenstore, state: () => this.#actor.getSnapshot().value };
+      running.metrics = await startMetrics(metrics, parts, this.#events);
+      emit(makeEvent('metrics.started', { to: running.metrics.url }));
+    }
+  }
+
+  async #ensureXenstored(): Promise<void> {
+    const { platform: where } = this.#options;
+    if (where.kind !== 'loopback' || !(await ensureXenstored(where.directory))) return;
+    this.#startedXenstored = true;
+    this.#emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
   }
 
   async #hideListed(): Promise<void> {
@@ -357,7 +378,8 @@ export class PciBackend {
 
   async #drain(): Promise<void> {
     this.#unfollow();
-    const { xenstore, lock, guests } = this.#running;
+    const { xenstore, lock, guests, standIns } = this.#running;
+    await standIns?.end();
     // With nobody to tell it to, guests are not told any more; their functions are given back all the same.
     const unheard = xenstore?.state$
       .pipe(switchMap((state) => (state === 'reconnecting' ? timer(xenstorePatience) : NEVER)))
@@ -376,12 +398,25 @@ export class PciBackend {
 
   async #abandon(): Promise<void> {
     this.#unfollow();
+    await this.#running.standIns?.end();
     for (const session of this.#running.guests?.sessions() ?? []) session.abandon();
     await this.#letGo();
     if (this.#startedXenstored && this.#options.platform.kind === 'loopback') {
       await endXenstored(this.#options.platform.directory);
     }
     this.#running.lock?.unlock();
+  }
+
+  #startStandIn(): void {
+    const { standIn } = this.#options;
+    if (!standIn) return;
+    const succession = this.#succession ?? reignFrom(uptime(), undefined);
+    this.#running.standIns = new StandIns(standIn, succession, (event) => this.#emit(event));
+    this.#running.standIns.begin();
+  }
+
+  get #hasTakenOver(): boolean {
+    return this.#options.standsIn !== undefined && this.#running.guests !== undefined;
   }
 
   #unfollow(): void {
@@ -402,13 +437,16 @@ export class PciBackend {
     if (platform && xenstore && registry && host && guests) {
       return { platform, xenstore, registry, host, guests };
     }
-    throw new PcibackError('NO-DAEMON', 'the back-end is not running', 'start it first');
+    throw notRunning();
   }
 
   #emit(event: BackendEvent): void {
     this.#events.next(event);
   }
 }
+
+const notRunning = (): PcibackError =>
+  new PcibackError('NO-DAEMON', 'the back-end is not running', 'start it first');
 
 const stopped = (): PcibackError =>
   new PcibackError('STOPPED', 'the back-end was stopped, or started before', 'make a new one to start again');

@@ -75,7 +75,8 @@ export const reasons = {
   'BAD-DIRECTORY': { exitCode: 3, meaning: 'a directory is missing or cannot be used' },
 
   // --- ours ----------------------------------------------------------------------------------------------------------
-  'CRASH-LOOP': { exitCode: 1, meaning: 'workers die as soon as they serve the guest' },
+  'CRASH-LOOP': { exitCode: 1, meaning: 'what serves guests dies again and again, as soon as it has begun' },
+  'NO-STAND-IN': { exitCode: 1, meaning: 'no process is there to take over when the daemon dies' },
   'WORKER-DIED': { exitCode: 1, meaning: 'the worker that served the guest ended unexpectedly' },
   INTERNAL: { exitCode: 1, meaning: 'a defect of pciback itself' },
 } as const satisfies Record<string, { exitCode: 1 | 2 | 3; meaning: string }>;

@@ -8,7 +8,13 @@
 export { type Sbdf, formatSbdf, makeSbdf, parseSbdf } from './address.ts';
 export { PciBackend } from './backend.ts';
 export { type Denial, type Explanation, explainFacts } from './backend/explain.ts';
-export type { PciBackendOptions } from './backend/options.ts';
+export type {
+  PciBackendOptions,
+  StandInProcess,
+  StandsIn,
+  StartStandIn,
+  Succession,
+} from './backend/options.ts';
 export type { BackendStatus, ExportedStatus, FunctionStatus, GuestStatus } from './backend/status.ts';
 export { PcibackError, type Reason, reasons } from './errors.ts';
 export type { BackendEvent, EventType } from './monitor/events.ts';

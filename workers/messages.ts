@@ -17,6 +17,15 @@ export interface GuestTask {
   readonly port: MessagePort;
 }
 
+/** Has a thread ready for its first guest: everything loaded, the platform opened, the path of a request compiled. */
+export interface WarmUp {
+  readonly warmUp: PlatformOptions;
+  /** The priority of the thread from then on (setpriority(2)); as it is when not given. */
+  readonly priority?: number | undefined;
+}
+
+export type WorkerTask = GuestTask | WarmUp;
+
 /** A function as the worker needs it to take it in hand. */
 export interface Assignment {
   readonly sbdf: Sbdf;

@@ -98,7 +98,7 @@ function sampleFunction(): ExportedFunction {
 }
 
 /** Rehearses in slices, between which real guests get their turn. */
-export function rehearse(): void {
+export async function rehearse(): Promise<void> {
   const fn = sampleFunction();
   const guestAddress = makeSbdf(0, 0, 0, 0);
   const functions = new Map([[guestAddress, fn]]);
@@ -106,7 +106,7 @@ export function rehearse(): void {
     functions.get(makeSbdf(domain, bus, devfn >>> 3, devfn & 7)),
   );
   const ring = new ScriptedRing();
-  requestStream(ring, NEVER).subscribe((op) => {
+  await requestStream(ring, NEVER).forEach((op) => {
     operations.handle(op);
     ring.answer();
     operations.answered();

@@ -1,8 +1,7 @@
 /** What the back-end keeps in the file system. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PcibackError } from '../errors.ts';
-import { type FileLock, type Platform, lockFile } from '../host/index.ts';
+import type { Platform } from '../host/index.ts';
 import { makeDirectory, unusable } from './make-directory.ts';
 import { FileStore } from './store.ts';
 
@@ -16,17 +15,6 @@ export function prepareLoopback(directory: string): void {
   } catch (error) {
     throw unusable(directory, error);
   }
-}
-
-/** Held until the end of the process, however it ends: two back-ends on the same guests would answer each request twice. */
-export function takeLock(file: string, directory: string): FileLock {
-  const lock = lockFile(file);
-  if (lock) return lock;
-  throw new PcibackError(
-    'DAEMON-RUNNING',
-    `a pciback daemon serves ${directory} already`,
-    'use that one (pciback status), or stop it first',
-  );
 }
 
 /** Opens the list of event channels that are bound, and closes those of a predecessor that was killed. */

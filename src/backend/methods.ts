@@ -30,6 +30,7 @@ export interface Operations {
   resetMethods(sbdf: Sbdf): readonly ResetMethod[];
   explain(sbdf: Sbdf): Explanation;
   addQuirk(quirk: Quirk): Promise<void>;
+  handOver(): void;
 }
 
 export const daemonMethods = (backend: Operations): ControlMethods => ({
@@ -40,6 +41,7 @@ export const daemonMethods = (backend: Operations): ControlMethods => ({
   reset: async ({ function: sbdf }) => backend.reset(addressOf(sbdf)),
   resetMethods: ({ function: sbdf }) => backend.resetMethods(addressOf(sbdf)),
   explain: ({ function: sbdf }) => backend.explain(addressOf(sbdf)),
+  handOver: () => backend.handOver(),
   quirk: async ({ quirk }) => backend.addQuirk(parseQuirk(String(quirk))),
 });
 

@@ -2,6 +2,39 @@ import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
 import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { TopologyKind } from '../topology/index.ts';
 
+/** How the daemons so far have ended, handed on from each to its stand-in. */
+export interface Succession {
+  /** When the present daemon began to serve, in seconds since the machine was started. */
+  readonly since: number;
+  /** How many in a row, up to it, took over soon after their predecessor had. */
+  readonly shortReigns: number;
+}
+
+/** A process that takes over when this one dies. */
+export interface StandInProcess {
+  readonly pid: number;
+  /** Resolves when it is ready for that; never when it ends before. */
+  readonly ready: Promise<void>;
+  /** Resolves when it has ended: how. */
+  readonly ended: Promise<string>;
+  /** Ends it, whatever it does. Resolves when it has. */
+  end(): Promise<void>;
+}
+
+export type StartStandIn = (succession: Succession) => StandInProcess;
+
+/** What makes a back-end a stand-in. */
+export interface StandsIn {
+  /** That of the daemon which started this process. */
+  readonly succession: Succession;
+  /** The priority with which guests are to be served, when this process has another one while it makes itself ready. */
+  readonly priority?: number | undefined;
+  /** Aborted when that daemon has ended. */
+  readonly orphaned: AbortSignal;
+  /** Called when this process can take over. */
+  readonly ready: () => void;
+}
+
 export interface PciBackendOptions {
   readonly platform: PlatformOptions;
   /** A captured sysfs tree to take functions from, instead of this machine's. */
@@ -20,4 +53,11 @@ export interface PciBackendOptions {
   readonly controlSocket?: string;
   /** Where to serve metrics; nowhere when not given. */
   readonly metrics?: ListenAddress;
+  /**
+   * Starts a process that makes a back-end with the same options and `standsIn`, which goes on with the guests when this process
+   * dies without having ended. Called when this one is ready, and again when that process has died.
+   */
+  readonly standIn?: StartStandIn;
+  /** This one prepares everything, then waits for the death of the daemon that started it, and only then takes over. */
+  readonly standsIn?: StandsIn;
 }

@@ -1,5 +1,5 @@
 import { Piscina } from 'piscina';
-import type { GuestTask } from '../../workers/messages.ts';
+import type { WarmUp, WorkerTask } from '../../workers/messages.ts';
 import { program } from '../package.ts';
 
 /**
@@ -9,8 +9,8 @@ import { program } from '../package.ts';
  * - an idle worker is kept, since the next guest should not wait for a thread to start;
  * - a new task goes to the worker with the fewest, which is Piscina's own balancing.
  */
-export function makePool(workers: number): Piscina<GuestTask, void> {
-  const pool = new Piscina<GuestTask, void>({
+export function makePool(workers: number): Piscina<WorkerTask, void> {
+  const pool = new Piscina<WorkerTask, void>({
     filename: program('guest-worker').href,
     minThreads: workers,
     maxThreads: workers,
@@ -22,4 +22,10 @@ export function makePool(workers: number): Piscina<GuestTask, void> {
   // A worker that cannot be loaded or dies is reported by the tasks it had; without a listener it would end the process.
   pool.on('error', () => undefined);
   return pool;
+}
+
+/** Has every thread ready for its first guest. Rejects when one of them cannot open the platform. */
+export async function warmUp(pool: Piscina<WorkerTask, void>, task: WarmUp): Promise<void> {
+  // As many at once as there are threads: each gets one.
+  await Promise.all(Array.from({ length: pool.options.maxThreads }, () => pool.run(task)));
 }

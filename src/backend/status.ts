@@ -41,6 +41,10 @@ export interface BackendStatus {
   readonly directory: string;
   readonly topology: string;
   readonly state: string;
+  /** Whether this daemon was the stand-in of one that died. */
+  readonly tookOver: boolean;
+  /** The process that takes over when this one dies; null when there is none. */
+  readonly standIn: number | null;
   readonly guests: readonly GuestStatus[];
   readonly functions: readonly FunctionStatus[];
 }

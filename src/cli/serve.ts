@@ -1,9 +1,10 @@
 import { PcibackError } from '../errors.ts';
-import type { TopologyKind } from '../index.ts';
+import type { BackendEvent, TopologyKind } from '../index.ts';
 import { type ListenAddress, parseListenAddress, resolveListenAddress } from '../monitor/index.ts';
 import { parseDecimal } from '../xenbus/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { readBootCfgHide, readKernelHide } from './files.ts';
+import { standsIn, startStandIn, whenGone } from './stand-in.ts';
 import { controlSocketPath, findTarget } from './target.ts';
 
 export const serve = defineCommand({
@@ -16,6 +17,9 @@ export const serve = defineCommand({
     '',
     'On Xen it also hides what pciback.hide= or xen-pciback.hide= on the command line of the kernel names, takes guests over from',
     "the kernel's xen-pciback before their front-ends are up, and refuses functions that no IOMMU confines.",
+    '',
+    'On Xen, or with --stand-in, a second process that has loaded everything takes over when this one dies, before a guest notices.',
+    'A serve that is started then is handed the guests by it. SIGTERM ends both.',
     '',
     'With --loopback DIR a directory takes the place of Xen. Its xenstored is started when none answers there.',
   ].join('\n'),
@@ -55,6 +59,15 @@ export const serve = defineCommand({
       type: 'boolean',
       help: 'export functions although nothing keeps them from the memory of the host and of other guests',
     },
+    'stand-in': {
+      type: 'boolean',
+      help: 'have a second process ready that takes over at once when the daemon dies; as it is on Xen',
+      insteadOf: 'no-stand-in',
+    },
+    'no-stand-in': {
+      type: 'boolean',
+      help: 'have none; as it is with --loopback',
+    },
     xen: {
       type: 'boolean',
       help: 'serve the guests of the Xen host that this is, whatever PCIBACK_LOOPBACK says',
@@ -72,6 +85,8 @@ export const serve = defineCommand({
       .join(' ')
       .trim();
     const metrics = await metricsOf(options.metrics, options['metrics-any-address']);
+    const role = standsIn();
+    const wantsStandIn = options['stand-in'] ?? (target.kind === 'xen' && !options['no-stand-in']);
     const { PciBackend } = await import('../index.ts');
     const backend = new PciBackend({
       platform: { ...target, withoutIommu: options['without-iommu'] ?? false },
@@ -82,18 +97,31 @@ export const serve = defineCommand({
       ...(options.topology && { topology: topologyOf(options.topology) }),
       ...(metrics && { metrics }),
       ...(options.workers && { workers: workersOf(options.workers) }),
+      ...(wantsStandIn && { standIn: startStandIn }),
+      ...(role && { standsIn: role }),
     });
     const ended = new Promise<void>((resolve) => {
-      backend.events$.subscribe({ next: (event) => output.printEvent(event), complete: resolve });
+      // What happens is told by the daemon that it stands in for, until it has taken over.
+      let isHeard = !role;
+      const hear = (event: BackendEvent): void => {
+        isHeard ||= event.type === 'backend.standIn';
+        if (isHeard) output.printEvent(event);
+      };
+      backend.events$.subscribe({ next: hear, complete: resolve });
     });
     const stop = (): void => void backend.stop();
+    // Nobody started it by hand, so who is done with the directory may not know that there is something to end.
+    if (role && target.kind === 'loopback') whenGone(target.directory, stop);
     signal.throwIfAborted();
     signal.addEventListener('abort', stop, { once: true });
     try {
       await backend.start();
     } catch (error) {
-      // Stopped while it came up, it ends as if it had been up; whatever else went wrong is to be told.
-      if (!signal.aborted || (error instanceof PcibackError && error.reason !== 'STOPPED')) throw error;
+      // Stopped while it came up, it ends as if it had been up, and so does a stand-in that is not needed. Whatever else went wrong is
+      // to be told.
+      const isRefusal = error instanceof PcibackError && error.reason !== 'STOPPED';
+      const mayStop = signal.aborted || (role !== undefined && error instanceof PcibackError);
+      if (isRefusal || !mayStop) throw error;
     }
     await ended;
   },

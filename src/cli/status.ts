@@ -33,8 +33,13 @@ function showGuest({ domid, name, backendState, frontendState, functions, waitin
 }
 
 function show(status: BackendStatus, output: Output): void {
-  const { pid, directory, topology, state, guests, functions } = status;
+  const { pid, directory, topology, state, tookOver, standIn, guests, functions } = status;
   output.print(`pciback daemon ${pid}, ${state}, serves ${directory}, topology ${topology}`);
+  if (tookOver || standIn !== null) {
+    const taken = tookOver ? 'this daemon was one itself and took over' : undefined;
+    const next = standIn === null ? 'none is ready' : `process ${standIn} takes over when this one dies`;
+    output.print(`stand-in: ${[taken, next].filter(Boolean).join('; ')}`);
+  }
   for (const guest of guests) output.print(`\n${showGuest(guest)}`);
   const free = functions.filter(({ owner }) => owner === null);
   if (guests.length === 0) output.print('\nno guests; give one a function: pciback attach DOMID SPEC');

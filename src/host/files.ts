@@ -1,4 +1,6 @@
 /** Files as memory, and files as locks. */
+import { getSystemErrorName } from 'node:util';
+import { PcibackError } from '../errors.ts';
 import { nativeAddon } from './native.ts';
 
 /**
@@ -31,4 +33,26 @@ export interface FileLock {
 export function lockFile(path: string): FileLock | false {
   const unlock = nativeAddon().lockFile(path);
   return unlock && { unlock };
+}
+
+/**
+ * Takes the lock as soon as nobody else holds it: the kernel hands it on at the death of its holder. Rejects with BAD-DIRECTORY when
+ * the file can be locked no more, and with the reason of `signal`.
+ */
+export async function waitForLock(path: string, signal: AbortSignal): Promise<FileLock> {
+  signal.throwIfAborted();
+  let giveUp = (): void => {};
+  const abort = (): void => giveUp();
+  try {
+    const granted = await new Promise<(() => void) | number>((resolve) => {
+      giveUp = nativeAddon().waitForLock(path, resolve);
+      signal.addEventListener('abort', abort, { once: true });
+    });
+    if (typeof granted !== 'number') return { unlock: granted };
+    signal.throwIfAborted();
+    const message = `${path} cannot be locked: ${getSystemErrorName(-granted)}`;
+    throw new PcibackError('BAD-DIRECTORY', message, 'see that the directory is still there');
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }

@@ -8,7 +8,7 @@ export {
   stubDriver,
   unbindStub,
 } from './driver-binding.ts';
-export { type FileLock, hasVanished, lockFile, mapFile } from './files.ts';
+export { type FileLock, hasVanished, lockFile, mapFile, waitForLock } from './files.ts';
 export * from './functions.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';
 export { type HostRoot, linuxHost } from './host-root.ts';

@@ -114,6 +114,8 @@ export interface NativeAddon {
   mapFile(path: string, bytes: number, create: boolean): ArrayBuffer;
   hasVanished(buffer: ArrayBuffer): boolean;
   lockFile(path: string): (() => void) | false;
+  /** Calls `done` once, with what gives the lock up or with a positive errno. Returns what gives the wait up. */
+  waitForLock(path: string, done: (unlock: (() => void) | number) => void): () => void;
   leaveProcessGroup(): void;
 }
 

@@ -8,6 +8,8 @@ import { PcibackError, type Reason } from '../errors.ts';
 export type EventType =
   | 'backend.state'
   | 'backend.ready'
+  /** A stand-in is `ready` to take over, or has taken over: it is the `daemon` now. */
+  | 'backend.standIn'
   | 'function.hidden'
   | 'function.unhidden'
   | 'function.quirk'

@@ -76,6 +76,8 @@ export class Host {
       directory: this.loopback.directory,
       topology: 'vpci',
       state: 'ready',
+      tookOver: false,
+      standIn: null,
       guests,
       functions,
     };

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -9,9 +9,20 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { hasVanished, lockFile, mapFile } from '../../src/host/files.ts';
+import { hasVanished, lockFile, mapFile, waitForLock } from '../../src/host/files.ts';
 import { addonPath, LoopbackDirectory } from './loopback-setting.ts';
+
+/** Another process that holds the lock. */
+async function startHolder(path: string): Promise<ChildProcess> {
+  const code = `require(process.argv[1]).lockFile(process.argv[2]); console.log('locked'); setInterval(() => {}, 1e6)`;
+  const holder = spawn(process.execPath, ['-e', code, addonPath, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(holder.stdout, 'data');
+  return holder;
+}
 
 describe('a mapped file', () => {
   test('shows what the file holds, and the file what is written', () => {
@@ -98,11 +109,7 @@ describe('a locked file', () => {
 
   test('is free when its holder was killed', async () => {
     const path = new LoopbackDirectory().in('lock');
-    const code = `require(process.argv[1]).lockFile(process.argv[2]); console.log('locked'); setInterval(() => {}, 1e6)`;
-    const holder = spawn(process.execPath, ['-e', code, addonPath, path], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    await once(holder.stdout, 'data');
+    const holder = await startHolder(path);
     expect(lockFile(path)).toBe(false);
     holder.kill('SIGKILL');
     await once(holder, 'exit');
@@ -125,6 +132,44 @@ describe('a locked file', () => {
     unlinkSync(path);
     expect(lockFile(path)).not.toBe(false);
     expect(lockFile(path)).toBe(false);
+  });
+
+  test('is waited for: whoever waits has it the moment that its holder is killed', async () => {
+    const path = new LoopbackDirectory().in('lock');
+    const holder = await startHolder(path);
+    let waits = true;
+    const waiting = waitForLock(path, new AbortController().signal).finally(() => (waits = false));
+    await turn();
+    expect(waits).toBe(true);
+    holder.kill('SIGKILL');
+    const lock = await waiting;
+    expect(lockFile(path)).toBe(false);
+    lock.unlock();
+    expect(lockFile(path)).not.toBe(false);
+  });
+
+  test('is not had by one who has given up waiting for it', async () => {
+    const path = new LoopbackDirectory().in('lock');
+    const lock = lockFile(path);
+    for (let round = 0; round < 20; round += 1) {
+      const impatience = new AbortController();
+      const waiting = waitForLock(path, impatience.signal);
+      if (round % 2 === 0) await turn();
+      impatience.abort(new Error(`round ${round}`));
+      await expect(waiting).rejects.toThrow(`round ${round}`);
+    }
+    if (lock) lock.unlock();
+    expect(lockFile(path)).not.toBe(false);
+  });
+
+  test('is not waited for in a directory that is gone', async () => {
+    const directory = new LoopbackDirectory();
+    const path = directory.in('lock');
+    const lock = lockFile(path);
+    const waiting = waitForLock(path, new AbortController().signal);
+    rmSync(directory.path, { recursive: true });
+    if (lock) lock.unlock();
+    await expect(waiting).rejects.toMatchObject({ reason: 'BAD-DIRECTORY' });
   });
 
   test('errors are named', () => {

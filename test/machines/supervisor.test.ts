@@ -7,17 +7,19 @@ const machine = withEndlessEffects(supervisorMachine);
 const fine = { severed: false, failure: null };
 /** Losing xenstored shows in the context wherever it happens. */
 const contextIn = (state: string) => ({ ...fine, severed: state === 'severed' });
-const events: SupervisorEvent['type'][] = ['xenstoreLost', 'xenstoreBack', 'stop'];
+const events: SupervisorEvent['type'][] = ['xenstoreLost', 'xenstoreBack', 'stop', 'handOver'];
 
 /** Where each event leads from each state; an event that is not named is refused. */
 const table: Record<string, Partial<Record<SupervisorEvent['type'], string>>> = {
-  opening: { stop: 'draining' },
-  adopting: { stop: 'draining' },
-  hiding: { stop: 'draining' },
-  ready: { xenstoreLost: 'severed', stop: 'draining' },
-  severed: { xenstoreBack: 'ready', stop: 'draining' },
+  opening: { stop: 'leaving' },
+  waiting: { stop: 'leaving' },
+  adopting: { stop: 'draining', handOver: 'leaving' },
+  hiding: { stop: 'draining', handOver: 'leaving' },
+  ready: { xenstoreLost: 'severed', stop: 'draining', handOver: 'leaving' },
+  severed: { xenstoreBack: 'ready', stop: 'draining', handOver: 'leaving' },
   failing: {},
   draining: {},
+  leaving: {},
   stopped: {},
   failed: {},
 };
@@ -33,11 +35,13 @@ describe.each(Object.keys(table))('in %s', (state) => {
 });
 
 test.each([
-  ['opening', 'adopting'],
+  ['opening', 'waiting'],
+  ['waiting', 'adopting'],
   ['adopting', 'hiding'],
   ['hiding', 'ready'],
   ['failing', 'failed'],
   ['draining', 'stopped'],
+  ['leaving', 'stopped'],
 ])('%s, when its effect is done, leads to %s', (state, expected) => {
   expect(follow(machine, state, fine, done(supervisorMachine, state)).state).toBe(expected);
 });
@@ -53,10 +57,12 @@ const failure = { reason: 'NO-XENSTORE', message: 'nobody answers' };
 
 test.each([
   ['opening', 'failing', { severed: false, failure }],
+  ['waiting', 'failing', { severed: false, failure }],
   ['adopting', 'failing', { severed: false, failure }],
   ['hiding', 'failing', { severed: false, failure }],
   ['failing', 'failed', fine],
   ['draining', 'failed', { severed: false, failure }],
+  ['leaving', 'failed', { severed: false, failure }],
 ])('%s, when its effect fails, leads to %s', (state, expected, context) => {
   expect(follow(machine, state, fine, failed(supervisorMachine, state, error))).toEqual({
     state: expected,

@@ -1,0 +1,70 @@
+/** The process of a daemon that takes over when it dies: the same program with the same words, connected to it by a channel. */
+import { spawn } from 'node:child_process';
+import { type FSWatcher, existsSync, watch } from 'node:fs';
+import { constants, getPriority, setPriority } from 'node:os';
+import { leaveProcessGroup } from '../host/index.ts';
+import type { StandInProcess, StandsIn, Succession } from '../index.ts';
+
+/** Says to a process that it is a stand-in; the value is the succession that it belongs to. */
+const variable = 'PCIBACK_STAND_IN';
+
+export function startStandIn(succession: Succession): StandInProcess {
+  // Not `detached`, which would also give it a session of its own: `leaveProcessGroup` says why that is no good.
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, [variable]: JSON.stringify(succession) },
+  });
+  const ended = new Promise<string>((resolve) => {
+    child.once('error', ({ message }) => resolve(message));
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+  });
+  child.unref();
+  child.channel?.unref();
+  return {
+    pid: child.pid ?? 0,
+    ready: new Promise((resolve) => child.once('message', () => resolve())),
+    ended,
+    async end() {
+      child.ref();
+      // It holds nothing yet that it would have to let go of.
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** What this process is to be when a daemon has started it as its stand-in. */
+export function standsIn(): StandsIn | undefined {
+  const succession = process.env[variable];
+  if (succession === undefined || !process.channel) return undefined;
+  delete process.env[variable];
+  leaveProcessGroup();
+  const orphaned = new AbortController();
+  process.once('disconnect', () => orphaned.abort());
+  process.channel.unref();
+  return {
+    succession: JSON.parse(succession) as Succession,
+    priority: stepBack(),
+    orphaned: orphaned.signal,
+    ready: () => process.send?.('ready'),
+  };
+}
+
+/** Leaves the processors to the daemon while this process loads. The priority to return to; undefined where one could not. */
+function stepBack(): number | undefined {
+  if (process.geteuid?.() !== 0) return undefined;
+  const present = getPriority();
+  setPriority(constants.priority.PRIORITY_LOW);
+  return present;
+}
+
+/** Calls `onGone` when the directory is removed: nobody who could want anything is left. */
+export function whenGone(directory: string, onGone: () => void): FSWatcher {
+  const watcher = watch(directory, { persistent: false }, () => {
+    if (existsSync(directory)) return;
+    watcher.close();
+    onGone();
+  });
+  watcher.on('error', () => {});
+  return watcher;
+}
