@@ -396,7 +396,9 @@ export class GuestSession {
       (state) => state === view.frontendState,
     );
     if (isServed && hasRing) await this.#attachRing(view.frontendPath, true);
-    this.#host.emit(makeEvent('guest.adopted', { domid: this.domid, to: position }));
+    // A directory that begins in InitWait, so that the kernel leaves it alone, is nobody's legacy.
+    if (position !== 'waiting')
+      this.#host.emit(makeEvent('guest.adopted', { domid: this.domid, to: position }));
     return { ...(await this.#settled()), position };
   }
 

@@ -87,7 +87,11 @@ Before the guest's front-end is up, it is done when the back-end has exported th
       const functions = specs.flatMap((spec) => resolveSpec(spec, host));
       requireDistinct(functions);
       await prepare(daemon, inventory, functions, store, signal);
-      const result = await attachFunctions(store, domid, functions, { timeoutMs, signal });
+      const result = await attachFunctions(store, domid, functions, {
+        timeoutMs,
+        signal,
+        unseenByKernel: target.kind === 'xen',
+      });
       const attached = result.functions.map(({ sbdf, vdev }) => ({
         sbdf: formatSbdf(sbdf),
         vdev: vdev === undefined ? null : formatVdev(vdev),

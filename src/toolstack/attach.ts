@@ -37,7 +37,7 @@ import {
   type Xenstore,
 } from './handshake.ts';
 
-const { Unknown, Initialising, Initialised, Connected, Closing, Closed } = XenbusState;
+const { Unknown, Initialising, InitWait, Initialised, Connected, Closing, Closed } = XenbusState;
 
 export interface AttachedFunction {
   readonly sbdf: Sbdf;
@@ -46,6 +46,14 @@ export interface AttachedFunction {
 }
 
 export type AttachResult = Outcome & { readonly functions: readonly AttachedFunction[] };
+
+export interface AttachOptions extends HandshakeOptions {
+  /**
+   * On a host whose kernel may have a back-end of its own, or load it as soon as it hears of the device: it looks only at new
+   * directories in Initialising (Linux drivers/xen/xenbus/xenbus_probe.c, xenbus_probe_node), so ours begins in InitWait.
+   */
+  readonly unseenByKernel?: boolean;
+}
 
 /** How the functions are announced: to a guest whose front-end is not up yet, or to a running one, by a handshake. */
 type Announcement = 'starting' | 'running';
@@ -61,7 +69,7 @@ export async function attach(
   store: Xenstore,
   domid: number,
   functions: readonly FunctionToAttach[],
-  options: HandshakeOptions = {},
+  options: AttachOptions = {},
 ): Promise<AttachResult> {
   await awaitIntroduction(store, domid, options);
   const announced = await announce(store, domid, functions, options);
@@ -116,7 +124,7 @@ async function announce(
   store: Xenstore,
   domid: number,
   functions: readonly FunctionToAttach[],
-  options: HandshakeOptions,
+  options: AttachOptions,
 ): Promise<Announcement | Outcome> {
   for (;;) {
     const ready = await awaitOutcome(
@@ -126,7 +134,8 @@ async function announce(
       options,
     );
     if (ready.outcome !== 'completed') return ready;
-    const announced = await store.transaction((tx) => addEntries(store, tx, domid, functions));
+    const first = options.unseenByKernel ? InitWait : Initialising;
+    const announced = await store.transaction((tx) => addEntries(store, tx, domid, functions, first));
     if (announced) return announced;
   }
 }
@@ -146,6 +155,7 @@ async function addEntries(
   tx: XenstoreAccess,
   domid: number,
   functions: readonly FunctionToAttach[],
+  first: XenbusState,
 ): Promise<Announcement | undefined> {
   let view = await readBackendView((path) => tx.read(path), domid);
   if (view.state === Closed) {
@@ -159,7 +169,7 @@ async function addEntries(
   if (isListed(view) && !isStarting(view) && state !== Connected) return undefined;
   // What is found there later is then about these functions.
   await tx.rm(errorPath(domid));
-  if (!isListed(view)) await makeDirectories(tx, domid);
+  if (!isListed(view)) await makeDirectories(tx, domid, first);
   for (const [count, each] of functions.entries()) await addEntry(tx, domid, devices.length + count, each);
   if (state !== Connected) return 'starting';
   await tx.write(`${backendPath(domid)}/state`, String(XenbusState.Reconfiguring));

@@ -28,9 +28,9 @@ const perFunction = ['state', 'key', 'dev', 'vdev', 'opts', 'vdevfn', 'name'] as
 
 /**
  * Makes both directories anew, as libxl does: the back-end's owned by domain 0 and readable for the guest, the front-end's
- * owned by the guest. What is made inside them later inherits that.
+ * owned by the guest. What is made inside them later inherits that. `first` is the state in which the back-end's begins.
  */
-export async function makeDirectories(tx: XenstoreAccess, domid: number): Promise<void> {
+export async function makeDirectories(tx: XenstoreAccess, domid: number, first: XenbusState): Promise<void> {
   const [backend, frontend] = [backendPath(domid), frontendPath(domid)];
   const home = domainPath(domid);
   if ((await tx.read(home)) === undefined) {
@@ -50,7 +50,7 @@ export async function makeDirectories(tx: XenstoreAccess, domid: number): Promis
   await tx.write(`${backend}/frontend`, frontend);
   await tx.write(`${backend}/frontend-id`, String(domid));
   await tx.write(`${backend}/online`, '1');
-  await tx.write(`${backend}/state`, String(XenbusState.Initialising));
+  await tx.write(`${backend}/state`, String(first));
   await tx.write(`${backend}/domain`, name ?? `Domain-${domid}`);
 }
 

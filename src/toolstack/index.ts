@@ -1,5 +1,5 @@
 /** What a toolstack does: read what administrators write, and give functions to guests and take them back. */
-export { attach, type AttachedFunction, type AttachResult } from './attach.ts';
+export { attach, type AttachedFunction, type AttachOptions, type AttachResult } from './attach.ts';
 export { detach } from './detach.ts';
 export type { FunctionToAttach } from './device-entries.ts';
 export * from './grammars.ts';

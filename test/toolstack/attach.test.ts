@@ -45,6 +45,12 @@ async function startGuest(...functions: readonly FunctionToAttach[]): Promise<vo
 }
 
 describe('the first function of a guest', () => {
+  it('begins where the back-end of a kernel looks away, if that is asked for', async () => {
+    const attached = attach(loopback.store, domid, [nic], { ...impatient, unseenByKernel: true });
+    await expect.poll(() => loopback.store.read(`${backend}/state`)).toBe(String(InitWait));
+    expect(await attached).toMatchObject({ outcome: 'timed out' });
+  });
+
   it('makes both directories as libxl does, and is attached when it is exported', async () => {
     const [result] = await Promise.all([attach(loopback.store, domid, [nic], patient), played.start()]);
     expect(result).toEqual({
