@@ -15,7 +15,7 @@ const EINVAL = 22;
 
 /** "A hypervisor in a directory": guests are processes, functions are models, and nothing of the machine is touched. */
 export class LoopbackPlatform implements Platform {
-  readonly kind = 'loopback';
+  readonly kind: Platform['kind'] = 'loopback';
   /** What only this platform can do: raise interrupts, remove ports of a killed predecessor. */
   readonly hypervisor: Hypervisor;
   readonly #directory: string;
@@ -34,11 +34,11 @@ export class LoopbackPlatform implements Platform {
     return null;
   }
 
-  factsOf(): null {
+  factsOf(): FunctionFacts | null {
     return null;
   }
 
-  driverOf(): null {
+  driverOf(): string | null {
     return null;
   }
 

@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { HostFunctions } from '../../src/backend/host-functions.ts';
+import { Registry } from '../../src/backend/registry.ts';
+import { type FunctionFacts, LoopbackPlatform } from '../../src/host/index.ts';
+import type { Taken } from '../../src/host/platform.ts';
+import type { BackendEvent } from '../../src/monitor/index.ts';
+import { claimPath, driverPath } from '../../src/xenbus/index.ts';
+import { captured, sbdf } from '../host/support/functions.ts';
+import { Loopback } from '../toolstack/loopback.ts';
+
+const nic: FunctionFacts = { ...captured('8086:10d3'), resetMethods: ['flr'] };
+const other: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:00.0') };
+const former = { formerDriver: null, powerControl: null };
+
+/** A host with two real functions, whose drivers the test plays: models stand in for their registers. */
+class PlayedHost extends LoopbackPlatform {
+  override readonly kind = 'xen';
+  readonly drivers = new Map<number, string | null>();
+  readonly takenFor: (number | undefined)[] = [];
+
+  override factsOf(at = nic.sbdf): FunctionFacts | null {
+    const facts = [nic, other].find((each) => each.sbdf === at);
+    return facts ? { ...facts, driver: this.drivers.get(at) ?? null } : null;
+  }
+
+  override driverOf(at = nic.sbdf): string | null {
+    return this.drivers.get(at) ?? null;
+  }
+
+  override async takeFromHost(facts: FunctionFacts, _force?: boolean, guest?: number): Promise<Taken> {
+    await super.takeFromHost(facts);
+    this.takenFor.push(guest);
+    const driver = this.drivers.get(facts.sbdf) ?? null;
+    this.drivers.set(facts.sbdf, 'pciback');
+    const formerDriver = driver === 'pciback' ? null : driver;
+    return {
+      facts: { ...facts, driver: formerDriver },
+      former: { ...former, formerDriver },
+      wasDriven: true,
+    };
+  }
+}
+
+async function setting(drivers: Readonly<Record<number, string>>) {
+  const { directory, store } = await Loopback.start();
+  const platform = new PlayedHost(directory);
+  onTestFinished(() => platform.close());
+  for (const [at, driver] of Object.entries(drivers)) platform.drivers.set(Number(at), driver);
+  const registry = new Registry(join(directory, 'state/function'), () => {});
+  const events: BackendEvent[] = [];
+  const parts = { platform, registry, xenstore: store, emit: (event: BackendEvent) => events.push(event) };
+  const host = new HostFunctions(parts, { functions: [nic, other], warnings: [] });
+  return { platform, registry, store, host, events };
+}
+
+test('the driver that loses a function is written down where libxl looks for it, and read there when a stub has it', async () => {
+  const first = await setting({ [nic.sbdf]: 'e1000e' });
+  await first.host.hide(nic.sbdf, false);
+  expect(await first.store.read(driverPath(nic.sbdf))).toBe('/sys/bus/pci/drivers/e1000e');
+
+  const second = await setting({ [nic.sbdf]: 'pciback' });
+  await second.store.write(driverPath(nic.sbdf), '/sys/bus/pci/drivers/e1000e');
+  await second.host.hide(nic.sbdf, false);
+  expect(second.registry.get(nic.sbdf)?.former).toMatchObject({ formerDriver: 'e1000e' });
+});
+
+test('a function that a toolstack has listed is taken for that guest, from the kernel’s stub only', async () => {
+  const { platform, registry, host } = await setting({ [nic.sbdf]: 'pciback', [other.sbdf]: 'e1000e' });
+  await host.hideListed(nic.sbdf, 7);
+  await host.hideListed(other.sbdf, 7);
+  expect(platform.takenFor).toEqual([7]);
+  expect(registry.get(other.sbdf)).toBeUndefined();
+});
+
+test('a function that is claimed for a guest of the kernel’s is not taken for another, nor for nobody', async () => {
+  const { platform, store, host } = await setting({ [nic.sbdf]: 'pciback' });
+  await store.write(claimPath(nic.sbdf), '7');
+  const refusal = { reason: 'FUNCTION-IN-USE' };
+  await expect(host.hideListed(nic.sbdf, 8)).rejects.toMatchObject(refusal);
+  await expect(host.hide(nic.sbdf, true)).rejects.toMatchObject(refusal);
+  expect(platform.takenFor).toEqual([]);
+});
+
+test('two who ask for the same function at the same time wait for one taking', async () => {
+  const { platform, host } = await setting({ [nic.sbdf]: 'e1000e' });
+  await Promise.all([host.hide(nic.sbdf, false), host.hide(nic.sbdf, false)]);
+  expect(platform.takenFor).toHaveLength(1);
+});
+
+test('a function that a driver of the host has got back by other hands is hidden no more', async () => {
+  const { platform, registry, host, events } = await setting({ [nic.sbdf]: 'e1000e' });
+  await host.hide(nic.sbdf, false);
+  platform.drivers.set(nic.sbdf, 'e1000e');
+  host.reconcile();
+  expect(registry.get(nic.sbdf)).toBeUndefined();
+  expect(events).toContainEqual(expect.objectContaining({ type: 'function.unhidden', to: 'e1000e' }));
+});
+
+test('a function that shares a page with another is given to no guest unless that one is hidden and free, or its', async () => {
+  const { registry, host } = await setting({ [nic.sbdf]: 'e1000e', [other.sbdf]: 'e1000e' });
+  const refusal = expect.objectContaining({ reason: 'NOT-ISOLATED' });
+  expect(() => host.requireIsolated(nic.sbdf, 7)).toThrow(refusal);
+  await host.hide(other.sbdf, false);
+  expect(() => host.requireIsolated(nic.sbdf, 7)).not.toThrow();
+  registry.claim(other.sbdf, 7);
+  expect(() => host.requireIsolated(nic.sbdf, 7)).not.toThrow();
+  expect(() => host.requireIsolated(nic.sbdf, 8)).toThrow(refusal);
+});
