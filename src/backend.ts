@@ -274,9 +274,11 @@ export class PciBackend {
   async #prepare(): Promise<void> {
     const { platform: where, functions, sysfs, workers, standsIn } = this.#options;
     const running = this.#running;
-    if (where.kind === 'loopback') prepareLoopback(where.directory);
-    makeDirectory(this.#place.stateDirectory);
-    if (!standsIn) running.lock = await takeFreeTurn(this.#place);
+    if (!standsIn) {
+      if (where.kind === 'loopback') prepareLoopback(where.directory);
+      makeDirectory(this.#place.stateDirectory);
+      running.lock = await takeFreeTurn(this.#place);
+    }
     running.platform = openPlatform(where);
     // Threads take a while to start; guests of a predecessor are waiting.
     running.pool = makePool(workers ?? Math.min(4, availableParallelism()));

@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { BackendEvent, BackendStatus, Sbdf } from 'pciback';
+import { ControlClient } from '../../src/monitor/index.ts';
+import { writeFunction } from '../host/support/tree.ts';
+import { pciback } from './daemon.ts';
+import { Surroundings, captures, hideList, within } from './surroundings.ts';
+
+export interface Served {
+  readonly process: ChildProcess;
+  /** Resolves when the process and its stand-ins have ended: they share its output. */
+  readonly silent: Promise<unknown>;
+}
+
+const isReadyStandIn = ({ type, to }: BackendEvent): boolean => type === 'backend.standIn' && to === 'ready';
+const hasTakenOver = ({ type, to }: BackendEvent): boolean => type === 'backend.standIn' && to === 'daemon';
+const pidOf = (event: BackendEvent | undefined): number => Number(event?.data?.['pid']);
+
+/** A host that is served by `pciback serve --stand-in`, and by whatever comes after it. */
+export class StandInHost extends Surroundings {
+  readonly #words: readonly string[];
+  readonly #served: Served[] = [];
+
+  static async start(...hidden: readonly Sbdf[]): Promise<StandInHost> {
+    const host = new StandInHost(hidden);
+    try {
+      await host.serve();
+      await host.connect();
+      await host.untilStandIns(1);
+    } catch (error) {
+      await host[Symbol.asyncDispose]();
+      throw error;
+    }
+    return host;
+  }
+
+  private constructor(hidden: readonly Sbdf[]) {
+    super();
+    const sysfs = join(this.directory, 'sysfs');
+    for (const facts of captures) {
+      // The same facts, of the same shape in the sources as in the package.
+      writeFunction(sysfs, facts as unknown as Parameters<typeof writeFunction>[1]);
+    }
+    const where = ['--loopback', this.directory, '--sysfs', sysfs];
+    this.#words = ['serve', ...where, '--hide', hideList(hidden), '--workers', '1', '--stand-in'];
+  }
+
+  /** Starts `pciback serve`. */
+  begin(): Served {
+    const daemon = spawn(process.execPath, [pciback, ...this.#words], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const lines = createInterface({ input: daemon.stdout });
+    lines.on('line', (line) => this.note(JSON.parse(line) as BackendEvent));
+    const served = { process: daemon, silent: once(lines, 'close') };
+    this.#served.push(served);
+    return served;
+  }
+
+  /** The same, and waits until it is ready. */
+  async serve(): Promise<Served> {
+    const before = this.count('backend.ready');
+    const served = this.begin();
+    await this.until('the daemon to be ready', () => this.count('backend.ready') > before);
+    return served;
+  }
+
+  /** Waits until so many stand-ins have been ready, and returns the process id of the last one. */
+  async untilStandIns(count: number): Promise<number> {
+    await this.until(
+      `stand-in ${count} to be ready`,
+      () => this.events.filter(isReadyStandIn).length >= count,
+    );
+    return pidOf(this.events.findLast(isReadyStandIn));
+  }
+
+  /** Waits until so many stand-ins have taken over, and returns the process id of the last one. */
+  async untilSuccessions(count: number): Promise<number> {
+    await this.until(
+      `stand-in ${count} to take over`,
+      () => this.events.filter(hasTakenOver).length >= count,
+    );
+    const isReady = (): boolean =>
+      this.events.findLastIndex(({ type }) => type === 'backend.ready') >
+      this.events.findLastIndex(hasTakenOver);
+    await this.until('it to be ready', isReady);
+    return pidOf(this.events.findLast(hasTakenOver));
+  }
+
+  /** Closes the reading end of whatever they print. */
+  deafen(): void {
+    for (const { process: each } of this.#served) each.stdout?.destroy();
+  }
+
+  /** Resolves when nobody is left who could print anything. */
+  async silence(): Promise<void> {
+    await Promise.all(this.#served.map(({ silent }) => silent));
+  }
+
+  override async status(): Promise<BackendStatus> {
+    const client = await ControlClient.connect(join(this.directory, 'state/control.sock'));
+    try {
+      return await client.call<BackendStatus>('status');
+    } finally {
+      client.close();
+    }
+  }
+
+  /** The processes that serve, or wait to serve. */
+  processes(): readonly number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => {
+        const words = commandLine(pid);
+        return words[2] === 'serve' && words.includes(this.directory);
+      })
+      .map(Number);
+  }
+
+  protected override async end(): Promise<void> {
+    const left = this.processes();
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+    this.killXenstored();
+    while (this.processes().length > 0) await within(new Promise(setImmediate), () => 'processes to end');
+  }
+}
+
+function commandLine(pid: string): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}
