@@ -300,8 +300,26 @@ export class GuestSession {
     }
     await this.#host.host.hideListed(sbdf, this.domid);
     this.#host.host.requireIsolated(sbdf, this.domid);
+    this.#warnOfFormerOwner(sbdf);
     const guestAddress = await this.#functions.take(sbdf, device.requestedDevfn, device.permissive);
     await this.#writer.exported(index, sbdf, guestAddress);
+  }
+
+  /** Xen looks at permissions when a page is mapped, and never again (xen/arch/x86/mm.c, get_page_from_l1e). */
+  #warnOfFormerOwner(sbdf: Sbdf): void {
+    const { registry, platform, emit } = this.#host;
+    const former = registry.formerOwnerOf(sbdf);
+    if (platform.kind !== 'xen' || former === undefined || former === this.domid) return;
+    if (platform.domainState(former) === 'absent') return;
+    emit(
+      makeEvent('warning', {
+        sbdf,
+        domid: this.domid,
+        reason: 'NOT-ISOLATED',
+        message: `domain ${former}, which had ${formatSbdf(sbdf)} before, still exists: what it has mapped of its registers it can still reach`,
+        remedy: 'hand functions from a guest that is not trusted to another only after it has been destroyed',
+      }),
+    );
   }
 
   async #exportOrReject(device: DeviceEntry): Promise<void> {

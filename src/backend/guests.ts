@@ -71,9 +71,11 @@ export class Guests {
     void session.released.then(() => {
       if (this.#sessions.get(domid) !== session) return;
       this.#sessions.delete(domid);
+      // One that a daemon lets go of as it is keeps what it has.
+      if (!this.#isReady()) return;
       this.#host.platform.releaseDomain(domid);
       // The directory may have been made anew while the old one was being cleared.
-      if (this.#isReady()) this.#attendAgain(domid);
+      this.#attendAgain(domid);
     });
   }
 

@@ -61,6 +61,8 @@ export class Registry {
   readonly #entries = new Map<Sbdf, Entry>();
   /** Held from the moment a guest is given a function until it is hidden again, whatever its machine says meanwhile. */
   readonly #owners = new Map<Sbdf, number>();
+  /** Who had a function last, as far as this process has seen it. */
+  readonly #formerOwners = new Map<Sbdf, number>();
   readonly #released = new Subject<void>();
   readonly #store: FileStore<Entry>;
 
@@ -83,6 +85,10 @@ export class Registry {
 
   ownerOf(sbdf: Sbdf): number | undefined {
     return this.#owners.get(sbdf);
+  }
+
+  formerOwnerOf(sbdf: Sbdf): number | undefined {
+    return this.#formerOwners.get(sbdf);
   }
 
   ownedBy(domid: number): readonly Sbdf[] {
@@ -220,7 +226,11 @@ export class Registry {
   }
 
   #disown(sbdf: Sbdf): void {
-    if (this.#owners.delete(sbdf)) this.#released.next();
+    const owner = this.#owners.get(sbdf);
+    if (owner === undefined) return;
+    if (owner !== hostOwner) this.#formerOwners.set(sbdf, owner);
+    this.#owners.delete(sbdf);
+    this.#released.next();
   }
 
   #expect(sbdf: Sbdf): Entry {
