@@ -1,4 +1,4 @@
-// Runs QEMU: yielding to everybody else on the machine, never longer than this process, its serial port logged with the time.
+// Runs QEMU: never longer than this process, its serial port logged with the time.
 import { spawn } from 'node:child_process';
 import { createWriteStream, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 
 export function startQemu(args, run) {
-  const command = ['--pdeathsig', 'KILL', 'nice', '-n', '19', 'qemu-system-x86_64', ...args];
+  const command = ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args];
   writeFileSync(join(run, 'qemu.command'), `setpriv ${command.map((word) => `'${word}'`).join(' ')}\n`);
   const child = spawn('setpriv', command, { stdio: ['pipe', 'pipe', openSync(join(run, 'qemu.log'), 'w')] });
   const qemu = new Qemu(child);
