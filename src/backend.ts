@@ -2,64 +2,39 @@
  * The back-end as a whole, to be embedded by a dom0 supervisor: it watches xenstore for guests, gives each a session and a
  * worker, and tells what happens as a stream of events.
  */
-import { availableParallelism, setPriority, uptime } from 'node:os';
+import { uptime } from 'node:os';
 import { join } from 'node:path';
-import type { Piscina } from 'piscina';
 import { NEVER, type Observable, Subject, type Subscription, switchMap, timer } from 'rxjs';
 import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
-import type { WorkerTask } from '../workers/messages.ts';
 import type { Sbdf } from './address.ts';
-import { discardPorts, prepareLoopback } from './backend/directories.ts';
-import { makeDirectory } from './backend/make-directory.ts';
+import { discardPorts } from './backend/directories.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
 import { Guests } from './backend/guests.ts';
 import { functionsToHide } from './backend/hide-list.ts';
 import { HostFunctions } from './backend/host-functions.ts';
 import { daemonMethods, daemonStreams } from './backend/methods.ts';
-import { type RunningMetrics, startMetrics } from './backend/metrics.ts';
+import { startMetrics } from './backend/metrics.ts';
 import type { PciBackendOptions, Succession } from './backend/options.ts';
-import { makePool, warmUp } from './backend/pool.ts';
+import { prepare, provideXenstored } from './backend/prepare.ts';
 import { Registry } from './backend/registry.ts';
 import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
+import type { Running } from './backend/running.ts';
 import { StandIns, reignFrom } from './backend/stand-ins.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
-import { type Place, awaitDeath, requireStandIn, takeFreeTurn, takeOver } from './backend/turn.ts';
-import { endXenstored, ensureXenstored, socketOf } from './backend/xenstored.ts';
+import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn.ts';
+import { endXenstored } from './backend/xenstored.ts';
 import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
-import {
-  type FileLock,
-  type Inventory,
-  type Platform,
-  type ResetMethod,
-  hostInventory,
-  openPlatform,
-} from './host/index.ts';
+import { type Inventory, type ResetMethod } from './host/index.ts';
 import { ControlServer } from './monitor/control-server.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
 import { BridgeMap } from './topology/index.ts';
-import { XenstoreClient } from './xenstore/index.ts';
 
 /** Milliseconds that an orderly end waits for a xenstored that has gone. */
 const xenstorePatience = 2000;
-
-/** Everything that exists only while the back-end runs, and has to be let go of in the end. */
-interface Running {
-  lock?: FileLock;
-  platform?: Platform;
-  pool?: Piscina<WorkerTask, void>;
-  inventory?: Inventory;
-  xenstore?: XenstoreClient;
-  registry?: Registry;
-  host?: HostFunctions;
-  guests?: Guests;
-  control?: ControlServer;
-  metrics?: RunningMetrics;
-  standIns?: StandIns;
-}
 
 export class PciBackend {
   readonly #options: PciBackendOptions;
@@ -72,7 +47,6 @@ export class PciBackend {
   readonly #stopping = new AbortController();
   /** A back-end is started once: what it is made of is gone after its end. */
   #isStarted = false;
-  #startedXenstored = false;
   #succession: Succession | undefined;
   #failure: unknown;
   #underWay: Promise<void> = Promise.resolve();
@@ -105,7 +79,7 @@ export class PciBackend {
     this.#actor = createActor(
       supervisorMachine.provide({
         actors: {
-          prepare: step(() => this.#prepare()),
+          prepare: step(() => prepare(this.#running, options, this.#place, (event) => this.#emit(event))),
           takeTurn: step(() => this.#takeTurn()),
           adopt: step(() => this.#adopt()),
           hide: step(() => this.#hideListed()),
@@ -270,34 +244,6 @@ export class PciBackend {
     };
   }
 
-  /** Everything that somebody else may be serving the guests meanwhile for. */
-  async #prepare(): Promise<void> {
-    const { platform: where, functions, sysfs, workers, standsIn } = this.#options;
-    const running = this.#running;
-    if (!standsIn) {
-      if (where.kind === 'loopback') prepareLoopback(where.directory);
-      makeDirectory(this.#place.stateDirectory);
-      running.lock = await takeFreeTurn(this.#place);
-    }
-    running.platform = openPlatform(where);
-    // Threads take a while to start; guests of a predecessor are waiting.
-    running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
-    const warm = warmUp(running.pool, { warmUp: where, priority: standsIn?.priority });
-    warm.catch(() => undefined);
-    running.inventory = functions
-      ? { functions, warnings: [] }
-      : (running.platform.inventory() ?? hostInventory({ sysfs }));
-    for (const warning of running.inventory.warnings)
-      this.#emit(makeEvent('warning', failureDetails(warning)));
-    if (running.lock) await this.#ensureXenstored();
-    running.xenstore = await XenstoreClient.connect(
-      where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
-    );
-    // Guests that are served meanwhile can wait for that, those of a daemon that is dead cannot.
-    if (!running.lock) await warm;
-    if (standsIn?.priority !== undefined) setPriority(standsIn.priority);
-  }
-
   async #takeTurn(): Promise<void> {
     const { standsIn } = this.#options;
     const { signal } = this.#stopping;
@@ -312,14 +258,14 @@ export class PciBackend {
 
   /** Takes over whatever is running, and from then on follows what comes and goes. */
   async #adopt(): Promise<void> {
-    const { platform: where, controlSocket, metrics } = this.#options;
+    const { platform: where, metrics } = this.#options;
     const running = this.#running;
     const { platform, pool, xenstore, inventory } = running;
     if (!platform || !pool || !xenstore || !inventory) throw notRunning();
     const emit = (event: BackendEvent): void => this.#emit(event);
     const warn = (error: unknown, details: Partial<BackendEvent> = {}): void =>
       emit(makeEvent('warning', { ...failureDetails(error), ...details }));
-    await this.#ensureXenstored();
+    await provideXenstored(running, where, emit);
     const registry = new Registry(join(this.#place.stateDirectory, 'function'), (key, error) =>
       warn(error, { message: `${key} cannot be read and is ignored` }),
     );
@@ -334,9 +280,6 @@ export class PciBackend {
       () => this.#actor.getSnapshot().matches('ready'),
     );
     running.guests = guests;
-    if (controlSocket !== undefined) {
-      running.control = await ControlServer.listen(controlSocket, daemonMethods(this), daemonStreams(this));
-    }
     host.reconcile();
     this.#subscriptions.push(
       xenstore.state$.subscribe((state) => {
@@ -345,9 +288,13 @@ export class PciBackend {
       }),
     );
     // Functions of guests whose directories are gone: their sessions begin with giving them back.
-    for (const { facts } of registry.entries()) {
-      const owner = registry.ownerOf(facts.sbdf);
-      if (owner !== undefined) await guests.attend(owner);
+    const owners = new Set(registry.entries().flatMap(({ facts }) => registry.ownerOf(facts.sbdf) ?? []));
+    const attended = Promise.all([...owners].map((owner) => guests.attend(owner)));
+    attended.catch(() => undefined);
+    try {
+      await this.#listen();
+    } finally {
+      await attended;
     }
     await follow(xenstore, guests, this.#subscriptions, warn);
     await Promise.all(guests.sessions().map((session) => session.settled()));
@@ -358,11 +305,14 @@ export class PciBackend {
     }
   }
 
-  async #ensureXenstored(): Promise<void> {
-    const { platform: where } = this.#options;
-    if (where.kind !== 'loopback' || !(await ensureXenstored(where.directory))) return;
-    this.#startedXenstored = true;
-    this.#emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
+  async #listen(): Promise<void> {
+    const { controlSocket } = this.#options;
+    if (controlSocket === undefined) return;
+    this.#running.control = await ControlServer.listen(
+      controlSocket,
+      daemonMethods(this),
+      daemonStreams(this),
+    );
   }
 
   async #hideListed(): Promise<void> {
@@ -403,7 +353,7 @@ export class PciBackend {
     await this.#running.standIns?.end();
     for (const session of this.#running.guests?.sessions() ?? []) session.abandon();
     await this.#letGo();
-    if (this.#startedXenstored && this.#options.platform.kind === 'loopback') {
+    if (this.#running.startedXenstored && this.#options.platform.kind === 'loopback') {
       await endXenstored(this.#options.platform.directory);
     }
     this.#running.lock?.unlock();

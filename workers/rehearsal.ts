@@ -2,26 +2,15 @@
  * Has a thread serve a guest that does not exist, so that the first one that does is not served by code that has never run:
  * V8 interprets a function until it has been called often, and a guest that comes up sends its few hundred requests at once.
  */
-import { NEVER } from 'rxjs';
+import { MessageChannel } from 'node:worker_threads';
+import { createActor } from 'xstate';
+import { functionMachine } from '../machines/function.ts';
 import { makeSbdf } from '../src/address.ts';
-import {
-  ConfigFilter,
-  FunctionRecord,
-  RamConfig,
-  compileFilter,
-  defaultMode,
-  recordSize,
-  seize,
-} from '../src/config-space/index.ts';
-import type { Answer, Look, Ring } from '../src/host/platform.ts';
-import {
-  Command,
-  type ExportedFunction,
-  OpWord,
-  RingOperations,
-  maxMsixEntries,
-  requestStream,
-} from '../src/ring/index.ts';
+import { RamConfig, defaultMode, recordSize, seize } from '../src/config-space/index.ts';
+import type { Answer, HostFunction, Look, Platform, Ring } from '../src/host/platform.ts';
+import { Command, OpWord, maxMsixEntries } from '../src/ring/index.ts';
+import { GuestRuntime } from './guest-runtime.ts';
+import type { Assignment, FromWorker, Step } from './messages.ts';
 
 /** As many as V8 needs to compile the whole path, and a fraction of a second of work. */
 const requests = 4096;
@@ -73,7 +62,7 @@ class ScriptedRing implements Ring {
 }
 
 /** A PCI Express function with 64 KiB of memory, power management, MSI and MSI-X. */
-function sampleFunction(): ExportedFunction {
+function sampleImage(): Uint8Array {
   const image = new Uint8Array(4096);
   image.set([0x86, 0x80, 0xd3, 0x10, 0x06, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x02, 0x10]);
   image.set([0x00, 0x00, 0xb8, 0xfe], 0x10);
@@ -81,34 +70,53 @@ function sampleFunction(): ExportedFunction {
   image.set([0x01, 0x50, 0x22, 0xc8, 0x08, 0x00], 0x40);
   image.set([0x05, 0x60, 0x80], 0x50);
   image.set([0x10, 0x00, 0x02, 0x00], 0x60);
-  const hardware = new RamConfig(image);
-  const table = compileFilter(
-    seize(hardware, {
-      vendor: 0x8086,
-      device: 0x10d3,
-      resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
-      irq: 17,
-      physicalFunction: null,
-    }),
-    defaultMode,
-  );
-  const record = FunctionRecord.create(new ArrayBuffer(recordSize), table.initialCommand);
-  const filter = new ConfigFilter(table, hardware, record, { resetRequested() {}, contextLost() {} });
-  return { filter, decoder: hardware, pirqs: { mapMsi: () => 0, unmap() {}, intx: () => 17 } };
+  return image;
 }
 
-/** Rehearses in slices, between which real guests get their turn. */
+const sbdf = makeSbdf(0, 0, 0, 0);
+
+function sampleAssignment(image: Uint8Array): Assignment {
+  const seized = seize(new RamConfig(image), {
+    vendor: 0x8086,
+    device: 0x10d3,
+    resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
+    irq: 17,
+    physicalFunction: null,
+  });
+  const snapshot = createActor(functionMachine, { input: { sbdf } }).getPersistedSnapshot();
+  return { sbdf, guestAddress: sbdf, mode: defaultMode, snapshot, seized };
+}
+
+/** As much of a platform as a guest needs that comes up and sends requests. */
+function stage(image: Uint8Array): Platform {
+  const memory = new RamConfig(image);
+  const hardware: Pick<HostFunction, 'length' | 'read' | 'write' | 'close'> = Object.assign(memory, {
+    close() {},
+  });
+  const platform: Pick<Platform, 'assign' | 'openFunction' | 'openRing' | 'mapRecord'> = {
+    assign() {},
+    openFunction: () => hardware as HostFunction,
+    openRing: () => new ScriptedRing(),
+    mapRecord: () => new ArrayBuffer(recordSize),
+  };
+  return platform as Platform;
+}
+
+/** Rehearses in slices, between which real guests get their turn. Resolves when the last request has been answered. */
 export async function rehearse(): Promise<void> {
-  const fn = sampleFunction();
-  const guestAddress = makeSbdf(0, 0, 0, 0);
-  const functions = new Map([[guestAddress, fn]]);
-  const operations = new RingOperations((domain, bus, devfn) =>
-    functions.get(makeSbdf(domain, bus, devfn >>> 3, devfn & 7)),
-  );
-  const ring = new ScriptedRing();
-  await requestStream(ring, NEVER).forEach((op) => {
-    operations.handle(op);
-    ring.answer();
-    operations.answered();
+  const image = sampleImage();
+  const { port1: control, port2: port } = new MessageChannel();
+  const steps: readonly Step[] = [
+    { do: 'bind', assignment: sampleAssignment(image) },
+    { do: 'connect', grantRef: 0, port: 0, adopted: true },
+  ];
+  await new Promise<void>((resolve, reject) => {
+    new GuestRuntime(stage(image), 0, port, { resolve, reject }).start();
+    control.on('message', (message: FromWorker) => {
+      if (message.is === 'refused') reject(new Error(message.message));
+      // The page has vanished: the script has come to its end.
+      if (message.is === 'ringLost' || message.is === 'refused') control.close();
+    });
+    for (const [id, step] of steps.entries()) control.postMessage({ ...step, id });
   });
 }

@@ -1,7 +1,9 @@
 /** The guests of this host: who is served by a session, and who is left to the kernel's own back-end. */
+import type { Platform } from '../host/index.ts';
 import { failureDetails, makeEvent } from '../monitor/index.ts';
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import { ConnectionLost } from '../xenstore/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
 import { GuestSession, type SessionHost } from './guest-session.ts';
 import { readGuestView } from './guest-view.ts';
 
@@ -26,6 +28,11 @@ export class Guests {
     return this.#sessions.get(domid);
   }
 
+  /** Looks at the guests that there are and does nothing, so that the next look is not made by code that has never run. */
+  static async rehearse(xenstore: XenstoreClient, platform: Platform): Promise<void> {
+    await Promise.all((await guestsOf(xenstore)).map((domid) => readGuestView(xenstore, platform, domid)));
+  }
+
   /** Looks after the guests that a watch named, or after all that there are. */
   async follow(named: readonly number[] | undefined): Promise<void> {
     const { xenstore } = this.#host;
@@ -33,8 +40,7 @@ export class Guests {
       for (const domid of named) await this.attend(domid);
       return;
     }
-    const listed = (await xenstore.directory(backendRoot)) ?? [];
-    const domids = listed.map((name) => parseDecimal(name, lastDomid)).filter((domid) => domid !== undefined);
+    const domids = await guestsOf(xenstore);
     for (const domid of this.#leftToKernel) if (!domids.includes(domid)) this.#leftToKernel.delete(domid);
     for (const domid of new Set([...domids, ...this.#sessions.keys()])) await this.attend(domid);
   }
@@ -132,4 +138,10 @@ export class Guests {
       this.#host.emit(makeEvent('warning', { domid, ...failureDetails(error) }));
     });
   }
+}
+
+/** The domains that have a back-end directory. */
+async function guestsOf(xenstore: XenstoreClient): Promise<readonly number[]> {
+  const listed = (await xenstore.directory(backendRoot)) ?? [];
+  return listed.map((name) => parseDecimal(name, lastDomid)).filter((domid) => domid !== undefined);
 }

@@ -1,7 +1,7 @@
 /** The process of a daemon that takes over when it dies: the same program with the same words, connected to it by a channel. */
 import { spawn } from 'node:child_process';
-import { type FSWatcher, existsSync, watch } from 'node:fs';
-import { constants, getPriority, setPriority } from 'node:os';
+import { existsSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 import { leaveProcessGroup } from '../host/index.ts';
 import type { StandInProcess, StandsIn, Succession } from '../index.ts';
 
@@ -50,21 +50,26 @@ export function standsIn(): StandsIn | undefined {
   };
 }
 
+/** A third of the weight of the daemon (sched(7)): guests come first, but without a stand-in they should not be for long. */
+const stepsBack = 5;
+
 /** Leaves the processors to the daemon while this process loads. The priority to return to; undefined where one could not. */
 function stepBack(): number | undefined {
   if (process.geteuid?.() !== 0) return undefined;
   const present = getPriority();
-  setPriority(constants.priority.PRIORITY_LOW);
+  setPriority(Math.min(present + stepsBack, 19));
   return present;
 }
 
-/** Calls `onGone` when the directory is removed: nobody who could want anything is left. */
-export function whenGone(directory: string, onGone: () => void): FSWatcher {
-  const watcher = watch(directory, { persistent: false }, () => {
+/** How often it is looked whether the directory is still there, in milliseconds: inotify does not always tell that it is not. */
+const lookEvery = 1000;
+
+/** Calls `onGone` when the directory has been removed: nobody who could want anything is left. Does not keep the process. */
+export function whenGone(directory: string, onGone: () => void): void {
+  const looking = setInterval(() => {
     if (existsSync(directory)) return;
-    watcher.close();
+    clearInterval(looking);
     onGone();
-  });
-  watcher.on('error', () => {});
-  return watcher;
+  }, lookEvery);
+  looking.unref();
 }

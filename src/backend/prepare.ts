@@ -1,0 +1,52 @@
+/** What a back-end can have done before it is its turn: nothing here is noticed by a guest, or by who serves it meanwhile. */
+import { availableParallelism, setPriority } from 'node:os';
+import { type PlatformOptions, hostInventory, openPlatform } from '../host/index.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
+import { XenstoreClient } from '../xenstore/index.ts';
+import { prepareLoopback } from './directories.ts';
+import { Guests } from './guests.ts';
+import { makeDirectory } from './make-directory.ts';
+import type { PciBackendOptions } from './options.ts';
+import { makePool, warmUp } from './pool.ts';
+import type { Running } from './running.ts';
+import { type Place, takeFreeTurn } from './turn.ts';
+import { ensureXenstored, socketOf } from './xenstored.ts';
+
+type Emit = (event: BackendEvent) => void;
+
+/** Adds what it makes to `running` as it comes, so that it can be undone when the rest fails. Takes the turn if it is nobody's. */
+export async function prepare(
+  running: Running,
+  { platform: where, functions, sysfs, workers, standsIn }: PciBackendOptions,
+  place: Place,
+  emit: Emit,
+): Promise<void> {
+  if (!standsIn) {
+    if (where.kind === 'loopback') prepareLoopback(where.directory);
+    makeDirectory(place.stateDirectory);
+    running.lock = await takeFreeTurn(place);
+  }
+  running.platform = openPlatform(where);
+  // Threads take a while to start; guests of a predecessor are waiting.
+  running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
+  const warm = warmUp(running.pool, { warmUp: where, priority: standsIn?.priority });
+  warm.catch(() => undefined);
+  running.inventory = functions
+    ? { functions, warnings: [] }
+    : (running.platform.inventory() ?? hostInventory({ sysfs }));
+  for (const warning of running.inventory.warnings) emit(makeEvent('warning', failureDetails(warning)));
+  if (running.lock) await provideXenstored(running, where, emit);
+  running.xenstore = await XenstoreClient.connect(
+    where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
+  );
+  // Guests that are served meanwhile can wait for that, those of a daemon that is dead cannot.
+  if (!running.lock) await Promise.all([warm, Guests.rehearse(running.xenstore, running.platform)]);
+  if (standsIn?.priority !== undefined) setPriority(standsIn.priority);
+}
+
+/** On loopback, starts a xenstored unless one answers. Only for who has the turn. */
+export async function provideXenstored(running: Running, where: PlatformOptions, emit: Emit): Promise<void> {
+  if (where.kind !== 'loopback' || !(await ensureXenstored(where.directory))) return;
+  running.startedXenstored = true;
+  emit(makeEvent('xenstored.started', { to: socketOf(where.directory) }));
+}
