@@ -16,7 +16,7 @@ serve() {
   }
 }
 
-# Opened for both directions, a pipe waits for no one; nobody makes as many events as it has room for. Whoever started the daemon and
+# A stand-in goes on writing where the daemon did, so the end of the one is not the end of this. Opened for both directions, a pipe waits for no one; nobody makes as many events as it has room for. Whoever started the daemon and
 # reads what that prints shall not have to wait for the end of this.
 record() {
   exec >/dev/null 2>&1 4<>"$doorbell"
@@ -28,12 +28,22 @@ record() {
   echo >&4
 }
 
-# end_daemon SIGNAL: and waits for its end. KILL leaves it no time for anything.
+# Orderly, and with it its stand-in.
 end_daemon() {
   mark_events
-  kill -"$1" "$(cat /run/daemon.pid)"
+  kill "$(cat /run/daemon.pid)"
   event '"daemon.ended"' >/dev/null
 }
+
+# kill -9. Its stand-in, which has to be ready, is the daemon then, and tells that it has adopted the guests.
+kill_daemon() {
+  mark_events
+  kill -KILL "$(cat /run/daemon.pid)"
+  event '"backend.standIn".*"to":"daemon"' | sed 's/.*"pid":\([0-9]*\).*/\1/' >/run/daemon.pid
+  event '"guest.adopted"' >/dev/null
+}
+
+stand_in_is_ready() { event '"backend.standIn".*"to":"ready"' | grep -o '"pid":[0-9]*'; }
 
 # Only what is told from here on counts.
 mark_events() {
