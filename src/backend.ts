@@ -28,7 +28,8 @@ import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn
 import { endXenstored } from './backend/xenstored.ts';
 import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
-import { type Inventory, type ResetMethod } from './host/index.ts';
+import type { Inventory, ResetMethod } from './host/index.ts';
+import { xenDirectory } from './host/platform.ts';
 import { ControlServer } from './monitor/control-server.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
 import { BridgeMap } from './topology/index.ts';
@@ -54,7 +55,7 @@ export class PciBackend {
   /** Nothing happens before `start`, so that no event is missed. */
   constructor(options: PciBackendOptions) {
     this.#options = options;
-    this.#directory = options.platform.directory;
+    this.#directory = options.platform.directory ?? xenDirectory;
     this.#place = {
       directory: this.#directory,
       stateDirectory: options.stateDirectory ?? join(this.#directory, 'state'),

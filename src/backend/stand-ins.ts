@@ -6,6 +6,9 @@ import type { StandInProcess, StartStandIn, Succession } from './options.ts';
 /** Milliseconds that a stand-in lives at least, unless something is wrong with it. */
 const shortLife = 10_000;
 
+/** Stand-ins that end so often in a row, each at once, have something wrong with them. */
+const mostShortLives = 3;
+
 /** Daemons that die so often, each as soon as it has taken over, are killed by what they take over. */
 const mostShortReigns = 3;
 
@@ -21,6 +24,7 @@ export class StandIns {
   readonly #emit: (event: BackendEvent) => void;
   #process: StandInProcess | undefined;
   #readySince: number | undefined;
+  #shortLives = 0;
   #isOver = false;
 
   constructor(launch: StartStandIn, succession: Succession, emit: (event: BackendEvent) => void) {
@@ -62,7 +66,8 @@ export class StandIns {
     const lived = this.#readySince === undefined ? 0 : performance.now() - this.#readySince;
     this.#process = undefined;
     if (this.#isOver) return;
-    if (lived >= shortLife) this.#start();
+    this.#shortLives = lived >= shortLife ? 0 : this.#shortLives + 1;
+    if (this.#shortLives < mostShortLives) this.#start();
     else this.#warn(noStandIn(how));
   }
 
@@ -81,6 +86,6 @@ const crashLoop = (reigns: number): PcibackError =>
 const noStandIn = (how: string): PcibackError =>
   new PcibackError(
     'NO-STAND-IN',
-    `the stand-in ended at once (${how}); nothing takes over when this daemon dies`,
+    `stand-ins end at once (${how}); nothing takes over when this daemon dies`,
     'see what it printed, and start the daemon again',
   );

@@ -12,7 +12,6 @@ export interface Target {
   readonly directory: string;
 }
 
-/** Gone after a boot, when domain ids start again. */
 const xenDirectory = '/run/pciback';
 
 /** The directory that was named, else Xen. Throws NO-XEN. */

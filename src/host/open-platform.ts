@@ -1,8 +1,10 @@
 import { LoopbackPlatform } from './loopback.ts';
-import type { Platform, PlatformOptions } from './platform.ts';
+import { type Platform, type PlatformOptions, xenDirectory } from './platform.ts';
 import { XenPlatform } from './xen.ts';
 
 /** Opens the platform for the thread that calls. Throws NO-XEN, NO-PERMISSION, BAD-DIRECTORY or NO-NATIVE-ADDON. */
 export function openPlatform(options: PlatformOptions): Platform {
-  return options.kind === 'loopback' ? new LoopbackPlatform(options.directory) : new XenPlatform(options);
+  if (options.kind === 'loopback') return new LoopbackPlatform(options.directory);
+  const { directory = xenDirectory, withoutIommu = false } = options;
+  return new XenPlatform({ directory, withoutIommu });
 }

@@ -162,8 +162,11 @@ export type PlatformOptions =
   | { readonly kind: 'loopback'; readonly directory: string }
   | {
       readonly kind: 'xen';
-      /** Where state is kept that must not outlive a boot. */
-      readonly directory: string;
+      /** Where state is kept that must not outlive a boot. Default: `xenDirectory`. */
+      readonly directory?: string;
       /** Export functions although nothing keeps them from reaching all memory. */
       readonly withoutIommu?: boolean;
     };
+
+/** Domain ids start again with a boot, and so does what is kept of them. */
+export const xenDirectory = '/run/pciback';
