@@ -53,7 +53,10 @@ export function standsIn(): StandsIn | undefined {
 /** A third of the weight of the daemon (sched(7)): guests come first, but without a stand-in they should not be for long. */
 const stepsBack = 5;
 
-/** Leaves the processors to the daemon while this process loads. The priority to return to; undefined where one could not. */
+/**
+ * Leaves most of the processors to the daemon while this process loads; at the lowest priority it would never have loaded next to a guest
+ * that keeps a daemon on a single processor busy. The priority to return to; undefined where one could not.
+ */
 function stepBack(): number | undefined {
   if (process.geteuid?.() !== 0) return undefined;
   const present = getPriority();

@@ -3,13 +3,17 @@ events=$logs/events.ndjson
 doorbell=/run/events.doorbell
 [ -p "$doorbell" ] || mkfifo "$doorbell"
 
-# serve [OPTION...]: starts it, and waits until it is ready.
-serve() {
+start_daemon() {
   mark_events
   {
     pciback serve "$@" 2>>"$logs/daemon.log" </dev/null &
     echo $! >/run/daemon.pid
   } | record &
+}
+
+# serve [OPTION...]: starts it, and waits until it is ready.
+serve() {
+  start_daemon "$@"
   event '"type":"backend.ready"\|"daemon.ended"' | grep ready || {
     tail -n 3 "$logs/daemon.log" >&2
     return 1
