@@ -107,7 +107,7 @@ guest_reboot() {
   xl reboot "$1"
   until [ "$(xl domid "$1" 2>/dev/null || echo "$before")" != "$before" ]; do
     [ $((tries -= 1)) -gt 0 ] || return 1
-    timeout 1 xenstore-watch -n 2 @introduceDomain >/dev/null
+    timeout 1 xenstore-watch -n 2 @introduceDomain >/dev/null || true
   done
   guest_await "$1"
 }
