@@ -29,8 +29,10 @@ END
 
 # guest_await NAME: its shell.
 guest_await() {
-  guest_tty "$1" >"/run/guests/$1.tty"
-  guest_until "$1" '@ready' | tail -n 1
+  local printed
+  guest_tty "$1" >"/run/guests/$1.tty" || return 1
+  printed=$(guest_until "$1" '@ready') || return 1
+  printf '%s\n' "$printed" | tail -n 1
 }
 
 # What the scenario keeps in its folder guest/ lies in the root of every guest, too.
@@ -41,14 +43,14 @@ guest_initramfs() {
   if [ -e /run/guests/initramfs ]; then echo /run/guests/initramfs; else echo /guest/initramfs; fi
 }
 
-# xenconsoled makes the terminal when it hears of the domain.
+# xenconsoled makes the terminal when it hears of the domain; until then the toolstack's node is empty.
 guest_tty() {
   local path tries=30
   path=/local/domain/$(xl domid "$1")/console/tty
-  # The first event comes with the watch itself, the second with the node.
-  until xenstore-read "$path" 2>/dev/null; do
+  # The first event comes with the watch itself, the second with the name.
+  until xenstore-read "$path" 2>/dev/null | grep .; do
     [ $((tries -= 1)) -gt 0 ] || return 1
-    timeout 1 xenstore-watch -n 2 "$path" >/dev/null
+    timeout 1 xenstore-watch -n 2 "$path" >/dev/null || true
   done
 }
 
