@@ -9,17 +9,14 @@ import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { Sbdf } from './address.ts';
-import { discardPorts } from './backend/directories.ts';
+import { openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
-import { Guests } from './backend/guests.ts';
 import { functionsToHide } from './backend/hide-list.ts';
-import { HostFunctions } from './backend/host-functions.ts';
 import { daemonMethods, daemonStreams } from './backend/methods.ts';
 import { startMetrics } from './backend/metrics.ts';
 import type { PciBackendOptions, Succession } from './backend/options.ts';
 import { prepare, provideXenstored } from './backend/prepare.ts';
-import { Registry } from './backend/registry.ts';
 import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
 import type { Running } from './backend/running.ts';
 import { StandIns, reignFrom } from './backend/stand-ins.ts';
@@ -32,7 +29,6 @@ import type { Inventory, ResetMethod } from './host/index.ts';
 import { xenDirectory } from './host/platform.ts';
 import { ControlServer } from './monitor/control-server.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
-import { BridgeMap } from './topology/index.ts';
 
 /** Milliseconds that an orderly end waits for a xenstored that has gone. */
 const xenstorePatience = 2000;
@@ -114,7 +110,7 @@ export class PciBackend {
         if (state !== 'ready' || announced) return;
         announced = true;
         this.#emit(makeEvent('backend.ready', { to: this.#directory }));
-        this.#startStandIn();
+        void this.#getReady();
       },
       complete: () => this.#events.complete(),
     });
@@ -264,23 +260,20 @@ export class PciBackend {
     const { platform, pool, xenstore, inventory } = running;
     if (!platform || !pool || !xenstore || !inventory) throw notRunning();
     const emit = (event: BackendEvent): void => this.#emit(event);
-    const warn = (error: unknown, details: Partial<BackendEvent> = {}): void =>
-      emit(makeEvent('warning', { ...failureDetails(error), ...details }));
+    const warn = (error: unknown): void => emit(makeEvent('warning', failureDetails(error)));
     await provideXenstored(running, where, emit);
-    const registry = new Registry(join(this.#place.stateDirectory, 'function'), (key, error) =>
-      warn(error, { message: `${key} cannot be read and is ignored` }),
+    const engine = openEngine(
+      { platform, pool, xenstore, inventory },
+      {
+        where,
+        stateDirectory: this.#place.stateDirectory,
+        topology: this.#options.topology ?? 'vpci',
+        isReady: () => this.#actor.getSnapshot().matches('ready'),
+        emit,
+      },
     );
-    running.registry = registry;
-    const ports = discardPorts(platform, this.#place.stateDirectory);
-    const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
-    running.host = host;
-    const topology = this.#options.topology ?? 'vpci';
-    const bridges = (): BridgeMap => new BridgeMap(host.inventory.functions);
-    const guests = new Guests(
-      { xenstore, registry, host, platform, pool, ports, where, topology, bridges, emit },
-      () => this.#actor.getSnapshot().matches('ready'),
-    );
-    running.guests = guests;
+    Object.assign(running, engine);
+    const { registry, host, guests } = engine;
     host.reconcile();
     this.#subscriptions.push(
       xenstore.state$.subscribe((state) => {
@@ -360,6 +353,18 @@ export class PciBackend {
     this.#running.lock?.unlock();
   }
 
+  /** For guests to come, and for this process's own death. */
+  async #getReady(): Promise<void> {
+    const { platform, rehearse = platform.kind === 'xen' } = this.#options;
+    const { rehearsal, guests } = this.#running;
+    // Who has taken over guests has done in earnest what would be rehearsed.
+    if (rehearse && guests?.sessions().length === 0) {
+      await rehearsal?.ofGuest().catch((error: unknown) => this.#emit(makeEvent('warning', failureDetails(error))));
+    }
+    await rehearsal?.end();
+    if (this.#actor.getSnapshot().matches('ready')) this.#startStandIn();
+  }
+
   #startStandIn(): void {
     const { standIn } = this.#options;
     if (!standIn) return;
@@ -377,9 +382,10 @@ export class PciBackend {
   }
 
   async #letGo(): Promise<void> {
-    const { pool, xenstore, platform, control, metrics } = this.#running;
+    const { pool, xenstore, platform, control, metrics, rehearsal } = this.#running;
     control?.close();
     metrics?.close();
+    await rehearsal?.end();
     await pool?.destroy();
     xenstore?.close();
     platform?.close();

@@ -9,19 +9,24 @@ import { GuestRuntime } from './guest-runtime.ts';
 import type { GuestTask, WarmUp, WorkerTask } from './messages.ts';
 import { rehearse } from './rehearsal.ts';
 
-/** Opened once by every thread; a thread never serves two of them. */
-let platform: Platform | undefined;
+/** Opened once by every thread: the one that guests are on, and the one of the rehearsal. */
+const platforms = new Map<string, Platform>();
 
-const platformFor = (options: PlatformOptions): Platform => (platform ??= openPlatform(options));
+function platformFor(options: PlatformOptions): Platform {
+  const key = `${options.kind} ${options.directory ?? ''}`;
+  const platform = platforms.get(key) ?? openPlatform(options);
+  platforms.set(key, platform);
+  return platform;
+}
 
 /** Resolves when it is done; rejects when something went wrong that only concerns this task. */
 export default function run(task: WorkerTask): Promise<void> {
   return 'warmUp' in task ? warmUp(task) : serveGuest(task);
 }
 
-async function warmUp({ warmUp: options, priority }: WarmUp): Promise<void> {
+async function warmUp({ warmUp: options, rehearsal, domid, priority }: WarmUp): Promise<void> {
   platformFor(options);
-  await rehearse();
+  await rehearse(platformFor(rehearsal), rehearsal.directory, domid);
   // Of this thread alone: Linux has priorities by thread.
   if (priority !== undefined) setPriority(priority);
 }

@@ -20,6 +20,9 @@ export interface GuestTask {
 /** Has a thread ready for its first guest: everything loaded, the platform opened, the path of a request compiled. */
 export interface WarmUp {
   readonly warmUp: PlatformOptions;
+  /** Where that is tried, and as which domain. */
+  readonly rehearsal: Exclude<PlatformOptions, { readonly kind: 'xen' }>;
+  readonly domid: number;
   /** The priority of the thread from then on (setpriority(2)); as it is when not given. */
   readonly priority?: number | undefined;
 }

@@ -1,122 +1,112 @@
 /**
- * Has a thread serve a guest that does not exist, so that the first one that does is not served by code that has never run:
- * V8 interprets a function until it has been called often, and a guest that comes up sends its few hundred requests at once.
+ * Has a thread serve a guest of a rehearsal platform, so that the first real one is not served by code that has never run: V8 interprets
+ * a function until it has been called often, and a guest that comes up sends its few hundred requests at once. Page, event channel and
+ * registers are of the kind that a real guest has. What V8 has compiled for another kind it throws away at the first request.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { createActor } from 'xstate';
 import { functionMachine } from '../machines/function.ts';
 import { makeSbdf } from '../src/address.ts';
-import { RamConfig, defaultMode, recordSize, seize } from '../src/config-space/index.ts';
-import type { Answer, HostFunction, Look, Platform, Ring } from '../src/host/platform.ts';
+import { defaultMode, seize } from '../src/config-space/index.ts';
+import { FrontRing, type Platform, sampleFunction } from '../src/host/index.ts';
 import { Command, OpWord, maxMsixEntries } from '../src/ring/index.ts';
 import { GuestRuntime } from './guest-runtime.ts';
 import type { Assignment, FromWorker, Step } from './messages.ts';
 
 /** As many as V8 needs to compile the whole path, and a fraction of a second of work. */
-const requests = 4096;
+const requests = 3072;
 
-/** What a front-end asks for while it scans its bus, and its driver after that: offset, size, and a value to write. */
-const script: readonly (readonly [offset: number, size: number, value?: number])[] = [
-  [0x00, 4],
-  [0x0e, 1],
-  [0x06, 2],
-  [0x34, 1],
-  [0x40, 2],
-  [0x50, 1],
-  [0x10, 4],
-  [0x10, 4, 0xffff_ffff],
-  [0x10, 4],
-  [0x10, 4, 0xfeb8_0000],
-  [0x04, 2],
-  [0x04, 2, 0x0006],
-  [0x3c, 1],
-  [0x44, 2],
-  [0x104, 4],
-  [0x48, 4, 0x1234],
+const read = (offset: number, size: number): Request => [Command.confRead, offset, size, 0];
+const write = (offset: number, size: number, value: number): Request => [Command.confWrite, offset, size, value];
+type Request = readonly [cmd: number, offset: number, size: number, value: number];
+
+/** What a front-end asks for while it scans its bus, and its driver after that. */
+const script: readonly Request[] = [
+  read(0x00, 4),
+  read(0x0e, 1),
+  read(0x06, 2),
+  read(0x34, 1),
+  read(0xc8, 2),
+  read(0xa0, 2),
+  read(0x10, 4),
+  write(0x10, 4, 0xffff_ffff),
+  read(0x10, 4),
+  write(0x10, 4, 0xfe24_0000),
+  read(0x04, 2),
+  write(0x04, 2, 0x0006),
+  read(0x3c, 1),
+  read(0x104, 4),
+  write(0xcc, 2, 0x0000),
+  write(0xf0, 4, 0x1234),
 ];
 
-/** A page on which the next line of the script is found as soon as the last one is answered. */
-class ScriptedRing implements Ring {
-  readonly localPort = 0;
-  readonly op = new Int32Array(OpWord.msixEntries + maxMsixEntries);
-  #left = requests;
+/** The driver's interrupts, once in a while: five entries of its MSI-X table. */
+const interrupts: readonly Request[] = [
+  [Command.enableMsix, 0, 0, 5],
+  [Command.disableMsix, 0, 0, 0],
+];
 
-  look(): Look {
-    if (this.#left === 0) return 'vanished';
-    const [offset, size, value] = script[this.#left % script.length] ?? [0, 4];
-    this.#left -= 1;
-    this.op[OpWord.cmd] = value === undefined ? Command.confRead : Command.confWrite;
-    this.op[OpWord.offset] = offset;
-    this.op[OpWord.size] = size;
-    this.op[OpWord.value] = value ?? 0;
-    return 'request';
+/** Plays the script again and again: each request is made when the one before it is answered. */
+class Guest {
+  readonly #front: FrontRing;
+  readonly #op = new Int32Array(OpWord.msixEntries + maxMsixEntries);
+  readonly #onEnd: () => void;
+  #sent = 0;
+
+  constructor(front: FrontRing, bus: number, onEnd: () => void) {
+    this.#front = front;
+    this.#op[OpWord.bus] = bus;
+    this.#onEnd = onEnd;
+    for (let entry = 0; entry < 5; entry++) this.#op[OpWord.msixEntries + entry] = entry << 16;
+    front.onEvent(() => this.goOn());
   }
 
-  answer(): Answer {
-    return 'published';
+  goOn(): void {
+    if (this.#sent === requests) return this.#onEnd();
+    const lines = this.#sent % 256 < 2 ? interrupts : script;
+    const [cmd, offset, size, value] = lines[this.#sent % lines.length] ?? read(0, 4);
+    this.#sent += 1;
+    this.#op[OpWord.cmd] = cmd;
+    this.#op[OpWord.offset] = offset;
+    this.#op[OpWord.size] = size;
+    this.#op[OpWord.value] = value;
+    this.#front.submit(this.#op);
   }
-
-  rearm(): void {}
-  notify(): void {}
-  close(): void {}
 }
 
-/** A PCI Express function with 64 KiB of memory, power management, MSI and MSI-X. */
-function sampleImage(): Uint8Array {
-  const image = new Uint8Array(4096);
-  image.set([0x86, 0x80, 0xd3, 0x10, 0x06, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x02, 0x10]);
-  image.set([0x00, 0x00, 0xb8, 0xfe], 0x10);
-  image.set([0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0b, 0x01], 0x34);
-  image.set([0x01, 0x50, 0x22, 0xc8, 0x08, 0x00], 0x40);
-  image.set([0x05, 0x60, 0x80], 0x50);
-  image.set([0x10, 0x00, 0x02, 0x00], 0x60);
-  return image;
-}
-
-const sbdf = makeSbdf(0, 0, 0, 0);
-
-function sampleAssignment(image: Uint8Array): Assignment {
-  const seized = seize(new RamConfig(image), {
-    vendor: 0x8086,
-    device: 0x10d3,
-    resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
-    irq: 17,
-    physicalFunction: null,
-  });
+async function assignmentFor(platform: Platform, bus: number): Promise<Assignment> {
+  const sbdf = makeSbdf(0, bus, 0, 0);
+  const { facts } = await platform.takeFromHost(sampleFunction(sbdf), false);
+  const hardware = platform.openFunction(sbdf);
+  const seized = seize(hardware, facts);
+  hardware.close();
   const snapshot = createActor(functionMachine, { input: { sbdf } }).getPersistedSnapshot();
   return { sbdf, guestAddress: sbdf, mode: defaultMode, snapshot, seized };
 }
 
-/** As much of a platform as a guest needs that comes up and sends requests. */
-function stage(image: Uint8Array): Platform {
-  const memory = new RamConfig(image);
-  const hardware: Pick<HostFunction, 'length' | 'read' | 'write' | 'close'> = Object.assign(memory, {
-    close() {},
-  });
-  const platform: Pick<Platform, 'assign' | 'openFunction' | 'openRing' | 'mapRecord'> = {
-    assign() {},
-    openFunction: () => hardware as HostFunction,
-    openRing: () => new ScriptedRing(),
-    mapRecord: () => new ArrayBuffer(recordSize),
-  };
-  return platform as Platform;
-}
-
-/** Rehearses in slices, between which real guests get their turn. Resolves when the last request has been answered. */
-export async function rehearse(): Promise<void> {
-  const image = sampleImage();
+/**
+ * Rehearses as domain `domid`, which nobody else is on that platform, with the sample function on the bus of the same number. Real
+ * guests of this thread get their turn between any two requests. Resolves when the last one has been answered.
+ */
+export async function rehearse(platform: Platform, directory: string, domid: number): Promise<void> {
+  const bus = domid & 0xff;
+  const assignment = await assignmentFor(platform, bus);
+  const front = new FrontRing(directory, domid);
   const { port1: control, port2: port } = new MessageChannel();
-  const steps: readonly Step[] = [
-    { do: 'bind', assignment: sampleAssignment(image) },
-    { do: 'connect', grantRef: 0, port: 0, adopted: true },
-  ];
-  await new Promise<void>((resolve, reject) => {
-    new GuestRuntime(stage(image), 0, port, { resolve, reject }).start();
-    control.on('message', (message: FromWorker) => {
-      if (message.is === 'refused') reject(new Error(message.message));
-      // The page has vanished: the script has come to its end.
-      if (message.is === 'ringLost' || message.is === 'refused') control.close();
+  const tell = (id: number, step: Step): void => control.postMessage({ ...step, id });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const guest = new Guest(front, bus, () => tell(2, { do: 'end' }));
+      new GuestRuntime(platform, domid, port, { resolve, reject }).start();
+      control.on('message', (message: FromWorker) => {
+        if (message.is === 'refused') reject(new Error(message.message));
+        else if (message.is === 'done' && message.id === 1) guest.goOn();
+      });
+      tell(0, { do: 'bind', assignment });
+      tell(1, { do: 'connect', grantRef: front.ref, port: front.port, adopted: false });
     });
-    for (const [id, step] of steps.entries()) control.postMessage({ ...step, id });
-  });
+  } finally {
+    control.close();
+    front.close();
+  }
 }

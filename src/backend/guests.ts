@@ -1,5 +1,4 @@
 /** The guests of this host: who is served by a session, and who is left to the kernel's own back-end. */
-import type { Platform } from '../host/index.ts';
 import { failureDetails, makeEvent } from '../monitor/index.ts';
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import { ConnectionLost } from '../xenstore/index.ts';
@@ -26,11 +25,6 @@ export class Guests {
 
   sessionOf(domid: number): GuestSession | undefined {
     return this.#sessions.get(domid);
-  }
-
-  /** Looks at the guests that there are and does nothing, so that the next look is not made by code that has never run. */
-  static async rehearse(xenstore: XenstoreClient, platform: Platform): Promise<void> {
-    await Promise.all((await guestsOf(xenstore)).map((domid) => readGuestView(xenstore, platform, domid)));
   }
 
   /** Looks after the guests that a watch named, or after all that there are. */

@@ -1,5 +1,5 @@
 import { Piscina } from 'piscina';
-import type { WarmUp, WorkerTask } from '../../workers/messages.ts';
+import type { WorkerTask } from '../../workers/messages.ts';
 import { program } from '../package.ts';
 
 /**
@@ -22,10 +22,4 @@ export function makePool(workers: number): Piscina<WorkerTask, void> {
   // A worker that cannot be loaded or dies is reported by the tasks it had; without a listener it would end the process.
   pool.on('error', () => undefined);
   return pool;
-}
-
-/** Has every thread ready for its first guest. Rejects when one of them cannot open the platform. */
-export async function warmUp(pool: Piscina<WorkerTask, void>, task: WarmUp): Promise<void> {
-  // As many at once as there are threads: each gets one.
-  await Promise.all(Array.from({ length: pool.options.maxThreads }, () => pool.run(task)));
 }

@@ -4,10 +4,10 @@ import { type PlatformOptions, hostInventory, openPlatform } from '../host/index
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
 import { prepareLoopback } from './directories.ts';
-import { Guests } from './guests.ts';
 import { makeDirectory } from './make-directory.ts';
 import type { PciBackendOptions } from './options.ts';
-import { makePool, warmUp } from './pool.ts';
+import { makePool } from './pool.ts';
+import { Rehearsal } from './rehearsal.ts';
 import type { Running } from './running.ts';
 import { type Place, takeFreeTurn } from './turn.ts';
 import { ensureXenstored, socketOf } from './xenstored.ts';
@@ -29,8 +29,8 @@ export async function prepare(
   running.platform = openPlatform(where);
   // Threads take a while to start; guests of a predecessor are waiting.
   running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
-  const warm = warmUp(running.pool, { warmUp: where, priority: standsIn?.priority });
-  warm.catch(() => undefined);
+  running.rehearsal = new Rehearsal(running.pool, where);
+  const warm = running.rehearsal.ofThreads(where, standsIn?.priority);
   running.inventory = functions
     ? { functions, warnings: [] }
     : (running.platform.inventory() ?? hostInventory({ sysfs }));
@@ -40,7 +40,7 @@ export async function prepare(
     where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
   );
   // Guests that are served meanwhile can wait for that, those of a daemon that is dead cannot.
-  if (!running.lock) await Promise.all([warm, Guests.rehearse(running.xenstore, running.platform)]);
+  if (!running.lock) await Promise.all([warm, running.rehearsal.ofGuest()]);
   if (standsIn?.priority !== undefined) setPriority(standsIn.priority);
 }
 

@@ -6,6 +6,7 @@ import type { XenstoreClient } from '../xenstore/index.ts';
 import type { Guests } from './guests.ts';
 import type { HostFunctions } from './host-functions.ts';
 import type { RunningMetrics } from './metrics.ts';
+import type { Rehearsal } from './rehearsal.ts';
 import type { Registry } from './registry.ts';
 import type { StandIns } from './stand-ins.ts';
 
@@ -25,4 +26,5 @@ export interface Running {
   control?: ControlServer;
   metrics?: RunningMetrics;
   standIns?: StandIns;
+  rehearsal?: Rehearsal;
 }

@@ -9,6 +9,7 @@ export {
   unbindStub,
 } from './driver-binding.ts';
 export { type FileLock, hasVanished, lockFile, mapFile, waitForLock } from './files.ts';
+export { sampleFunction } from './captures/index.ts';
 export * from './functions.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';
 export { type HostRoot, linuxHost } from './host-root.ts';

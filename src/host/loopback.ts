@@ -4,9 +4,9 @@ import { CapabilityId, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { dwordAt, wordAt } from '../config-space/image.ts';
 import { Hypervisor } from './hypervisor.ts';
-import { type Delay, type ModelFunction, openModel } from './model.ts';
+import { type Delay, openModel } from './model.ts';
 import { ensureModel, mapModel } from './model-file.ts';
-import type { DomainState, FunctionFacts, Platform, Ring, Taken } from './platform.ts';
+import type { DomainState, FunctionFacts, HostFunction, Platform, Ring, Taken } from './platform.ts';
 import { mapRecordFile } from './record-file.ts';
 import { readText } from './sysfs-file.ts';
 
@@ -86,7 +86,7 @@ export class LoopbackPlatform implements Platform {
     // It has nothing.
   }
 
-  openFunction(sbdf: Sbdf): ModelFunction {
+  openFunction(sbdf: Sbdf): HostFunction {
     return openModel(this.#directory, sbdf, this.#delay);
   }
 

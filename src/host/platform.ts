@@ -160,6 +160,8 @@ export interface Platform {
 /** How a thread opens its platform; plain data, so that it can be sent to a worker. */
 export type PlatformOptions =
   | { readonly kind: 'loopback'; readonly directory: string }
+  /** A loopback platform to try everything on before it is done on Xen. */
+  | { readonly kind: 'rehearsal'; readonly directory: string }
   | {
       readonly kind: 'xen';
       /** Where state is kept that must not outlive a boot. Default: `xenDirectory`. */

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { formatSbdf, type Sbdf } from '../address.ts';
-import { CapabilityId, Command, Header, Msix } from '../config-space/bits.ts';
+import { CapabilityId, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { wordAt } from '../config-space/image.ts';
 import { PcibackError } from '../errors.ts';
@@ -20,10 +20,9 @@ import type {
   Ring,
   Taken,
 } from './platform.ts';
-import { nativeAddon } from './native.ts';
 import { mapRecordFile } from './record-file.ts';
 import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
-import { SysfsFunction } from './sysfs-function.ts';
+import { XenFunction } from './xen-function.ts';
 
 const run = promisify(execFile);
 const EBUSY = 16;
@@ -219,27 +218,6 @@ export class XenPlatform implements Platform {
       'Xen uses no IOMMU: a guest could have the function read and write the memory of the host',
       'switch it on in the firmware and boot Xen with iommu=1, or accept that: pciback serve --without-iommu',
     );
-  }
-}
-
-/** A function of this machine, with what Xen keeps of its interrupts. */
-class XenFunction extends SysfsFunction {
-  readonly #hypervisor: Hypervisor;
-
-  constructor(host: HostRoot, sbdf: Sbdf, hypervisor: Hypervisor) {
-    super(host, sbdf, nativeAddon().ConfigFile);
-    this.#hypervisor = hypervisor;
-  }
-
-  /** Xen writes them into the MSI-X table, which can only be reached while the function decodes memory. */
-  override restoreVectors(): void {
-    const command = this.read(Header.command, 2);
-    this.write(Header.command, 2, command | Command.memory);
-    const result = this.#hypervisor.restoreMsi(this.facts.sbdf);
-    this.write(Header.command, 2, command);
-    if (result < 0) {
-      throw hypercallFailed(`Xen cannot restore the interrupts of ${formatSbdf(this.facts.sbdf)}`, result);
-    }
   }
 }
 

@@ -1,7 +1,27 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { makeSbdf } from '../../src/address.ts';
+import { prepareLoopback } from '../../src/backend/directories.ts';
+import { FunctionRecord } from '../../src/config-space/index.ts';
+import { openPlatform } from '../../src/host/index.ts';
 import { rehearse } from '../../workers/rehearsal.ts';
 
-test('comes to its end, and may be repeated', async () => {
-  await expect(rehearse()).resolves.toBeUndefined();
-  await expect(rehearse()).resolves.toBeUndefined();
+const directory = mkdtempSync(join(tmpdir(), 'rehearsal-'));
+prepareLoopback(directory);
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe.each(['loopback', 'rehearsal'] as const)('on a %s platform', (kind) => {
+  const platform = openPlatform({ kind, directory });
+
+  test('comes to its end with requests of all kinds answered, and may be repeated', async () => {
+    for (const domid of kind === 'loopback' ? [1, 2] : [3, 4]) {
+      await rehearse(platform, directory, domid);
+      const record = FunctionRecord.adopt(platform.mapRecord(makeSbdf(0, domid, 0, 0)));
+      expect(record?.counters.reads).toBeGreaterThan(1000);
+      expect(record?.counters.writes).toBeGreaterThan(500);
+      expect(record?.counters.failures).toBe(0);
+    }
+  });
 });

@@ -2,6 +2,7 @@
  * Functions for machines that have none to give: the kinds that are passed through most, each with its own combination of
  * headers, BARs and capabilities. Their buses start at 40, where few machines have any.
  */
+import type { Sbdf } from '../../address.ts';
 import type { FunctionFacts } from '../platform.ts';
 import { type Capture, factsOf } from './capture.ts';
 import { conventionalBus } from './conventional-bus.ts';
@@ -21,6 +22,9 @@ const captures: readonly Capture[] = [
   ...conventionalBus,
   ...rootPorts,
 ];
+
+/** A bundled function, as if it were at this address. */
+export const sampleFunction = (sbdf: Sbdf): FunctionFacts => ({ ...factsOf(e1000e), sbdf });
 
 /** The bundled functions, the most telling ones first. */
 export const capturedFunctions = (): FunctionFacts[] => captures.map(factsOf);

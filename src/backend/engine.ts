@@ -1,0 +1,54 @@
+/** What serves guests once it is its turn: who has which function, and a session for every guest. */
+import { join } from 'node:path';
+import type { Piscina } from 'piscina';
+import type { WorkerTask } from '../../workers/messages.ts';
+import type { Inventory, Platform, PlatformOptions } from '../host/index.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
+import { BridgeMap, type TopologyKind } from '../topology/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
+import { discardPorts } from './directories.ts';
+import { Guests } from './guests.ts';
+import { HostFunctions } from './host-functions.ts';
+import { Registry } from './registry.ts';
+
+/** What it works with. */
+export interface EngineParts {
+  readonly platform: Platform;
+  readonly pool: Piscina<WorkerTask, void>;
+  readonly xenstore: XenstoreClient;
+  readonly inventory: Inventory;
+}
+
+export interface EngineOptions {
+  /** How workers open the platform. */
+  readonly where: PlatformOptions;
+  readonly stateDirectory: string;
+  readonly topology: TopologyKind;
+  /** Whether guests that come are to be served. */
+  readonly isReady: () => boolean;
+  readonly emit: (event: BackendEvent) => void;
+}
+
+export interface Engine {
+  readonly registry: Registry;
+  readonly host: HostFunctions;
+  readonly guests: Guests;
+}
+
+/** Reads what a predecessor has left. Nobody is served before `guests` is asked to attend to somebody. */
+export function openEngine(
+  { platform, pool, xenstore, inventory }: EngineParts,
+  { where, stateDirectory, topology, isReady, emit }: EngineOptions,
+): Engine {
+  const registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
+    emit(makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` })),
+  );
+  const ports = discardPorts(platform, stateDirectory);
+  const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
+  const bridges = (): BridgeMap => new BridgeMap(host.inventory.functions);
+  const guests = new Guests(
+    { xenstore, registry, host, platform, pool, ports, where, topology, bridges, emit },
+    isReady,
+  );
+  return { registry, host, guests };
+}
