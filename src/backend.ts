@@ -359,7 +359,9 @@ export class PciBackend {
     const { rehearsal, guests } = this.#running;
     // Who has taken over guests has done in earnest what would be rehearsed.
     if (rehearse && guests?.sessions().length === 0) {
-      await rehearsal?.ofGuest().catch((error: unknown) => this.#emit(makeEvent('warning', failureDetails(error))));
+      await rehearsal
+        ?.ofGuest()
+        .catch((error: unknown) => this.#emit(makeEvent('warning', failureDetails(error))));
     }
     await rehearsal?.end();
     if (this.#actor.getSnapshot().matches('ready')) this.#startStandIn();

@@ -17,7 +17,12 @@ import type { Assignment, FromWorker, Step } from './messages.ts';
 const requests = 3072;
 
 const read = (offset: number, size: number): Request => [Command.confRead, offset, size, 0];
-const write = (offset: number, size: number, value: number): Request => [Command.confWrite, offset, size, value];
+const write = (offset: number, size: number, value: number): Request => [
+  Command.confWrite,
+  offset,
+  size,
+  value,
+];
 type Request = readonly [cmd: number, offset: number, size: number, value: number];
 
 /** What a front-end asks for while it scans its bus, and its driver after that. */

@@ -103,4 +103,4 @@ const differs = (mismatches: readonly Mismatch[]): string =>
     .join(', ')}`;
 
 const failed = (hardware: HostFunction, what: string, remedy: string): PcibackError =>
-  new PcibackError('RESET-FAILED', `${formatSbdf(hardware.facts.sbdf)}: ${what}`, remedy);
+  new PcibackError('RESET-FAILED', `${formatSbdf(hardware.sbdf)}: ${what}`, remedy);

@@ -73,6 +73,8 @@ export class GuestSession {
   readonly #subscription: Subscription;
   /** Emits when the daemon ends. */
   readonly #stops = new Subject<'stopping'>();
+  /** What the session begins with need not be read again for that. */
+  #firstView: GuestView | undefined;
   #worker: GuestWorker | undefined;
   #shortLives = 0;
   #isHandedOver = false;
@@ -80,6 +82,7 @@ export class GuestSession {
   constructor(host: SessionHost, domid: number, first: GuestView) {
     this.#host = host;
     this.domid = domid;
+    this.#firstView = first;
     this.#writer = new XenbusWriter(host.xenstore, domid);
     this.#functions = new GuestFunctions(host, domid, () => this.#theWorker());
     this.#actor = createActor(this.#machine(), { input: { domid, view: first } });
@@ -396,7 +399,8 @@ export class GuestSession {
         'report this with the events of the daemon; the guest has to be restarted',
       );
     }
-    const view = await this.#readView();
+    const view = this.#firstView ?? (await this.#readView());
+    this.#firstView = undefined;
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
     const leaving: Sbdf[] = [];
     for (const sbdf of this.#host.registry.ownedBy(this.domid)) {

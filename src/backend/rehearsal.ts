@@ -12,7 +12,13 @@ import type { Subscription } from 'rxjs';
 import type { WarmUp, WorkerTask } from '../../workers/messages.ts';
 import { type Sbdf, makeSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
-import { FrontRing, type Platform, type PlatformOptions, openPlatform, sampleFunction } from '../host/index.ts';
+import {
+  FrontRing,
+  type Platform,
+  type PlatformOptions,
+  openPlatform,
+  sampleFunction,
+} from '../host/index.ts';
 import { protocolMagic } from '../ring/layout.ts';
 import { attach, defaultPciOptions } from '../toolstack/index.ts';
 import { XenbusState, backendPath, frontendKeyNames, frontendPath } from '../xenbus/index.ts';

@@ -37,6 +37,7 @@ const Condition = { faults: 0, resets: 1 } as const;
  */
 export class ModelFunction implements HostFunction {
   readonly facts: FunctionFacts;
+  readonly sbdf: Sbdf;
   readonly length: 256 | 4096;
   #registers: DataView;
   #condition: Uint32Array;
@@ -45,6 +46,7 @@ export class ModelFunction implements HostFunction {
 
   constructor(model: MappedModel, delay: Delay = realTime) {
     this.facts = model.facts;
+    this.sbdf = model.facts.sbdf;
     this.length = model.registers.byteLength === 256 ? 256 : 4096;
     this.#registers = model.registers;
     this.#condition = model.condition;
@@ -85,9 +87,9 @@ export class ModelFunction implements HostFunction {
     throw new PcibackError(
       'RESET-FAILED',
       this.#absent
-        ? `${formatSbdf(this.facts.sbdf)} did not come back from its reset (${method})`
-        : `${formatSbdf(this.facts.sbdf)} could not be reset (${method})`,
-      `try again: pciback reset ${formatSbdf(this.facts.sbdf)}`,
+        ? `${formatSbdf(this.sbdf)} did not come back from its reset (${method})`
+        : `${formatSbdf(this.sbdf)} could not be reset (${method})`,
+      `try again: pciback reset ${formatSbdf(this.sbdf)}`,
     );
   }
 

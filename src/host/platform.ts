@@ -34,6 +34,7 @@ export interface FunctionFacts {
 
 /** One function that has been seized: its configuration space, and the operations that go beyond it. */
 export interface HostFunction extends ConfigAccess {
+  readonly sbdf: Sbdf;
   readonly facts: FunctionFacts;
   /** Resets by the given method. Configuration space is afterwards as after power-up; the caller restores it. */
   reset(method: string): Promise<void>;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatSbdf, type Sbdf } from '../address.ts';
 import type { AccessSize } from '../config-space/access.ts';
+import { Header } from '../config-space/bits.ts';
 import { PcibackError } from '../errors.ts';
 import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isNativeError } from './native.ts';
@@ -23,14 +24,14 @@ export type ConfigFileClass = new (path: string) => ConfigFile;
 
 /** A function of this machine that a stub driver holds. */
 export class SysfsFunction implements HostFunction {
-  readonly facts: FunctionFacts;
+  readonly sbdf: Sbdf;
   readonly length: 256 | 4096;
   readonly #config: ConfigFile;
   readonly #root: HostRoot;
 
-  /** Reads the facts anew. Throws NO-SUCH-FUNCTION, NO-PERMISSION, or BAD-FILE when the function does not answer. */
+  /** Throws NO-SUCH-FUNCTION, NO-PERMISSION, or BAD-FILE when the function does not answer. */
   constructor(root: HostRoot, sbdf: Sbdf, File: ConfigFileClass) {
-    this.facts = readSysfsFunction(root.sysfs, sbdf);
+    this.sbdf = sbdf;
     this.#root = root;
     this.#config = openConfig(root, sbdf, File);
     const length = [4096, 256].find((size) => this.#config.length >= size);
@@ -39,6 +40,19 @@ export class SysfsFunction implements HostFunction {
       throw notPermitted(sbdf, `the kernel shows no more than ${this.#config.length} bytes of its registers`);
     }
     this.length = length as 256 | 4096;
+    // Not the IDs, which are ones in a virtual function (PCIe 4.0, 9.3.4.1.1).
+    if (this.read(Header.classAndRevision, 4) !== 0xffff_ffff) return;
+    this.#config.close();
+    throw new PcibackError(
+      'BAD-FILE',
+      `${formatSbdf(sbdf)} does not answer`,
+      'see whether it is still plugged in',
+    );
+  }
+
+  /** As they are now: twenty files, which nobody wants to wait for who only wants its registers. Throws NO-SUCH-FUNCTION or BAD-FILE. */
+  get facts(): FunctionFacts {
+    return readSysfsFunction(this.#root.sysfs, this.sbdf);
   }
 
   read(offset: number, size: AccessSize): number {
@@ -55,7 +69,7 @@ export class SysfsFunction implements HostFunction {
    * which registers must not be read. Rejects with RESET-FAILED.
    */
   async reset(method: string): Promise<void> {
-    const path = join(functionDirectory(this.#root, this.facts.sbdf), 'reset');
+    const path = join(functionDirectory(this.#root, this.sbdf), 'reset');
     try {
       await this.#root.write(path, '1');
     } catch (error) {
@@ -71,7 +85,7 @@ export class SysfsFunction implements HostFunction {
   #resetFailed(method: string, cause: unknown): unknown {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === undefined) return cause;
-    const name = formatSbdf(this.facts.sbdf);
+    const name = formatSbdf(this.sbdf);
     const [what, remedy] = ['ENOTTY', 'ENOENT'].includes(code)
       ? [`the kernel offers no reset for ${name}`, 'switch the host off and on to have it reset']
       : [`${name} could not be reset (${method}): ${code}`, `try again: pciback reset ${name}`];

@@ -19,10 +19,10 @@ export class XenFunction extends SysfsFunction {
   override restoreVectors(): void {
     const command = this.read(Header.command, 2);
     this.write(Header.command, 2, command | Command.memory);
-    const result = this.#hypervisor.restoreMsi(this.facts.sbdf);
+    const result = this.#hypervisor.restoreMsi(this.sbdf);
     this.write(Header.command, 2, command);
     if (result < 0) {
-      throw hypercallFailed(`Xen cannot restore the interrupts of ${formatSbdf(this.facts.sbdf)}`, result);
+      throw hypercallFailed(`Xen cannot restore the interrupts of ${formatSbdf(this.sbdf)}`, result);
     }
   }
 }
