@@ -1,5 +1,5 @@
 # The daemon, and what it tells: events as NDJSON, one log for all daemons of a boot.
-events=$logs/events.ndjson
+events=/run/events.ndjson
 doorbell=/run/events.doorbell
 [ -p "$doorbell" ] || mkfifo "$doorbell"
 
@@ -14,7 +14,7 @@ start_daemon() {
 # serve [OPTION...]: starts it, and waits until it is ready.
 serve() {
   start_daemon "$@"
-  event '"type":"backend.ready"\|"daemon.ended"' | grep ready || {
+  event '"type":"backend.ready"' '"daemon.ended"' | grep ready || {
     tail -n 3 "$logs/daemon.log" >&2
     return 1
   }
@@ -25,11 +25,14 @@ serve() {
 record() {
   exec >/dev/null 2>&1 4<>"$doorbell"
   while read -r line; do
-    printf '%s\n' "$line" >>"$events"
-    echo >&4
+    record_event "$line"
   done
-  printf '{"type":"daemon.ended"}\n' >>"$events"
+  record_event '{"type":"daemon.ended"}'
+}
+record_event() {
+  printf '%s\n' "$1" >>"$events"
   echo >&4
+  printf '%s\n' "$1" >>"$logs/events.ndjson"
 }
 
 # Orderly, and with it its stand-in.
@@ -43,25 +46,34 @@ end_daemon() {
 kill_daemon() {
   mark_events
   kill -KILL "$(cat /run/daemon.pid)"
-  event '"backend.standIn".*"to":"daemon"' | sed 's/.*"pid":\([0-9]*\).*/\1/' >/run/daemon.pid
+  event '"backend.standIn"*"to":"daemon"' | sed 's/.*"pid":\([0-9]*\).*/\1/' >/run/daemon.pid
   event '"guest.adopted"' >/dev/null
 }
 
-stand_in_is_ready() { event '"backend.standIn".*"to":"ready"' | grep -o '"pid":[0-9]*'; }
+stand_in_is_ready() { event '"backend.standIn"*"to":"ready"' | grep -o '"pid":[0-9]*'; }
 
 # Only what is told from here on counts.
 mark_events() {
   touch "$events"
-  wc -l <"$events" >/run/events.mark
+  wc -c <"$events" >/run/events.mark
 }
-told() { tail -n "+$(($(cat /run/events.mark) + 1))" "$events" | grep "$@"; }
+told() { tail -c "+$(($(cat /run/events.mark) + 1))" "$events" | grep "$@"; }
 
-# event PATTERN: the first event since the mark that matches; it is waited for.
+# event PATTERN...: the first event since the mark that one of these patterns of the shell is found in; it is waited for. It starts no
+# process for each look, which would slow down what is waited for.
 event() {
-  exec 3<>"$doorbell"
-  until told -m 1 -e "$1"; do
+  local line pattern mark
+  mark=$(cat /run/events.mark)
+  exec 3<>"$doorbell" 5<"$events"
+  [ "$mark" -eq 0 ] || dd bs="$mark" count=1 <&5 >/dev/null 2>&1
+  while :; do
+    while read -r line <&5; do
+      for pattern; do
+        case $line in *$pattern*) printf '%s\n' "$line" && return ;; esac
+      done
+    done
     read -r -t "${limit:-120}" _ <&3 || {
-      printf 'no event came that matches %s; the last one was:\n' "$1" >&2
+      printf 'no event came that has %s in it; the last one was:\n' "$*" >&2
       tail -n 1 "$events" >&2
       return 1
     }
