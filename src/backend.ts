@@ -25,7 +25,7 @@ import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn
 import { endXenstored } from './backend/xenstored.ts';
 import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
-import type { Inventory, ResetMethod } from './host/index.ts';
+import { type Inventory, type ResetMethod, setPriorityOfThreads } from './host/index.ts';
 import { xenDirectory } from './host/platform.ts';
 import { ControlServer } from './monitor/control-server.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
@@ -357,6 +357,8 @@ export class PciBackend {
   async #getReady(): Promise<void> {
     const { platform, rehearse = platform.kind === 'xen' } = this.#options;
     const { rehearsal, guests } = this.#running;
+    const { standsIn } = this.#options;
+    if (standsIn?.priority) setPriorityOfThreads(standsIn.priority.serving);
     // Who has taken over guests has done in earnest what would be rehearsed.
     if (rehearse && guests?.sessions().length === 0) {
       await rehearsal

@@ -2,7 +2,6 @@
  * The entry point of the worker threads. A guest is one task, which ends when the control plane says so; many of them share a
  * thread, and each has an event channel, a page and functions of its own.
  */
-import { setPriority } from 'node:os';
 import { openPlatform } from '../src/host/index.ts';
 import type { Platform, PlatformOptions } from '../src/host/platform.ts';
 import { GuestRuntime } from './guest-runtime.ts';
@@ -24,11 +23,9 @@ export default function run(task: WorkerTask): Promise<void> {
   return 'warmUp' in task ? warmUp(task) : serveGuest(task);
 }
 
-async function warmUp({ warmUp: options, rehearsal, domid, priority }: WarmUp): Promise<void> {
+async function warmUp({ warmUp: options, rehearsal, domid, how }: WarmUp): Promise<void> {
   platformFor(options);
-  await rehearse(platformFor(rehearsal), rehearsal.directory, domid);
-  // Of this thread alone: Linux has priorities by thread.
-  if (priority !== undefined) setPriority(priority);
+  await rehearse(platformFor(rehearsal), rehearsal.directory, domid, how);
 }
 
 /** Until it is asked to end. */

@@ -9,6 +9,7 @@ import type { FilterMode, Seized } from '../src/config-space/index.ts';
 import type { Reason } from '../src/errors.ts';
 import type { PlatformOptions } from '../src/host/platform.ts';
 import type { FunctionState } from '../machines/function.ts';
+import type { Thoroughness } from './rehearsal.ts';
 
 /** What a worker is started with, once for each guest. */
 export interface GuestTask {
@@ -23,8 +24,7 @@ export interface WarmUp {
   /** Where that is tried, and as which domain. */
   readonly rehearsal: Exclude<PlatformOptions, { readonly kind: 'xen' }>;
   readonly domid: number;
-  /** The priority of the thread from then on (setpriority(2)); as it is when not given. */
-  readonly priority?: number | undefined;
+  readonly how: Thoroughness;
 }
 
 export type WorkerTask = GuestTask | WarmUp;

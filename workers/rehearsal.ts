@@ -13,8 +13,12 @@ import { Command, OpWord, maxMsixEntries } from '../src/ring/index.ts';
 import { GuestRuntime } from './guest-runtime.ts';
 import type { Assignment, FromWorker, Step } from './messages.ts';
 
-/** As many as V8 needs to compile the whole path, and a fraction of a second of work. */
-const requests = 3072;
+/**
+ * How often the script is played. `thoroughly`: until V8 has compiled the whole path, a fraction of a second of work. `once`: nothing of it
+ * is done for the first time when it matters.
+ */
+const repetitions = { thoroughly: 96, once: 1 };
+export type Thoroughness = keyof typeof repetitions;
 
 const read = (offset: number, size: number): Request => [Command.confRead, offset, size, 0];
 const write = (offset: number, size: number, value: number): Request => [
@@ -45,21 +49,23 @@ const script: readonly Request[] = [
   write(0xf0, 4, 0x1234),
 ];
 
-/** The driver's interrupts, once in a while: five entries of its MSI-X table. */
+/** The driver's interrupts: five entries of its MSI-X table. */
 const interrupts: readonly Request[] = [
   [Command.enableMsix, 0, 0, 5],
   [Command.disableMsix, 0, 0, 0],
 ];
 
-/** Plays the script again and again: each request is made when the one before it is answered. */
+/** Plays the script, interrupts at its end: each request is made when the one before it is answered. */
 class Guest {
   readonly #front: FrontRing;
   readonly #op = new Int32Array(OpWord.msixEntries + maxMsixEntries);
+  readonly #requests: readonly Request[];
   readonly #onEnd: () => void;
   #sent = 0;
 
-  constructor(front: FrontRing, bus: number, onEnd: () => void) {
+  constructor(front: FrontRing, bus: number, how: Thoroughness, onEnd: () => void) {
     this.#front = front;
+    this.#requests = [...Array.from({ length: repetitions[how] }, () => script).flat(), ...interrupts];
     this.#op[OpWord.bus] = bus;
     this.#onEnd = onEnd;
     for (let entry = 0; entry < 5; entry++) this.#op[OpWord.msixEntries + entry] = entry << 16;
@@ -67,9 +73,9 @@ class Guest {
   }
 
   goOn(): void {
-    if (this.#sent === requests) return this.#onEnd();
-    const lines = this.#sent % 256 < 2 ? interrupts : script;
-    const [cmd, offset, size, value] = lines[this.#sent % lines.length] ?? read(0, 4);
+    const request = this.#requests[this.#sent];
+    if (request === undefined) return this.#onEnd();
+    const [cmd, offset, size, value] = request;
     this.#sent += 1;
     this.#op[OpWord.cmd] = cmd;
     this.#op[OpWord.offset] = offset;
@@ -93,7 +99,12 @@ async function assignmentFor(platform: Platform, bus: number): Promise<Assignmen
  * Rehearses as domain `domid`, which nobody else is on that platform, with the sample function on the bus of the same number. Real
  * guests of this thread get their turn between any two requests. Resolves when the last one has been answered.
  */
-export async function rehearse(platform: Platform, directory: string, domid: number): Promise<void> {
+export async function rehearse(
+  platform: Platform,
+  directory: string,
+  domid: number,
+  how: Thoroughness,
+): Promise<void> {
   const bus = domid & 0xff;
   const assignment = await assignmentFor(platform, bus);
   const front = new FrontRing(directory, domid);
@@ -101,7 +112,7 @@ export async function rehearse(platform: Platform, directory: string, domid: num
   const tell = (id: number, step: Step): void => control.postMessage({ ...step, id });
   try {
     await new Promise<void>((resolve, reject) => {
-      const guest = new Guest(front, bus, () => tell(2, { do: 'end' }));
+      const guest = new Guest(front, bus, how, () => tell(2, { do: 'end' }));
       new GuestRuntime(platform, domid, port, { resolve, reject }).start();
       control.on('message', (message: FromWorker) => {
         if (message.is === 'refused') reject(new Error(message.message));

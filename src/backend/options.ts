@@ -27,8 +27,8 @@ export type StartStandIn = (succession: Succession) => StandInProcess;
 export interface StandsIn {
   /** That of the daemon which started this process. */
   readonly succession: Succession;
-  /** The priority with which guests are to be served, when this process has another one while it makes itself ready. */
-  readonly priority?: number | undefined;
+  /** The priorities with which this process waits and takes over, and with which it serves guests then; none when not its to choose. */
+  readonly priority?: { readonly takingOver: number; readonly serving: number } | undefined;
   /** Aborted when that daemon has ended. */
   readonly orphaned: AbortSignal;
   /** Called when this process can take over. */
@@ -45,7 +45,7 @@ export interface PciBackendOptions {
   readonly hide?: string;
   /** How a guest's functions are numbered. Default `vpci`. */
   readonly topology?: TopologyKind;
-  /** Threads that serve guests. Default: as many as there are processors, at most 4. */
+  /** Threads that serve guests. Default: as many as there are processors, at least 2 and at most 4. */
   readonly workers?: number;
   /** Where state is kept that a successor takes over. Default: `state` in the loopback directory, `/run/pciback/state` on Xen. */
   readonly stateDirectory?: string;

@@ -1,6 +1,6 @@
 /** What a back-end can have done before it is its turn: nothing here is noticed by a guest, or by who serves it meanwhile. */
-import { availableParallelism, setPriority } from 'node:os';
-import { type PlatformOptions, hostInventory, openPlatform } from '../host/index.ts';
+import { availableParallelism } from 'node:os';
+import { type PlatformOptions, hostInventory, openPlatform, setPriorityOfThreads } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
 import { prepareLoopback } from './directories.ts';
@@ -28,9 +28,9 @@ export async function prepare(
   }
   running.platform = openPlatform(where);
   // Threads take a while to start; guests of a predecessor are waiting.
-  running.pool = makePool(workers ?? Math.min(4, availableParallelism()));
+  running.pool = makePool(workers ?? defaultWorkers());
   running.rehearsal = new Rehearsal(running.pool, where);
-  const warm = running.rehearsal.ofThreads(where, standsIn?.priority);
+  const warm = running.rehearsal.ofThreads(where, standsIn ? 'once' : 'thoroughly');
   running.inventory = functions
     ? { functions, warnings: [] }
     : (running.platform.inventory() ?? hostInventory({ sysfs }));
@@ -41,8 +41,11 @@ export async function prepare(
   );
   // Guests that are served meanwhile can wait for that, those of a daemon that is dead cannot.
   if (!running.lock) await Promise.all([warm, running.rehearsal.ofGuest()]);
-  if (standsIn?.priority !== undefined) setPriority(standsIn.priority);
+  if (standsIn?.priority) setPriorityOfThreads(standsIn.priority.takingOver);
 }
+
+/** When one of them dies, the guests that it served go on at once only where there is another. */
+const defaultWorkers = (): number => Math.max(2, Math.min(4, availableParallelism()));
 
 /** On loopback, starts a xenstored unless one answers. Only for who has the turn. */
 export async function provideXenstored(running: Running, where: PlatformOptions, emit: Emit): Promise<void> {

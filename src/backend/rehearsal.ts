@@ -10,6 +10,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { Piscina } from 'piscina';
 import type { Subscription } from 'rxjs';
 import type { WarmUp, WorkerTask } from '../../workers/messages.ts';
+import type { Thoroughness } from '../../workers/rehearsal.ts';
 import { type Sbdf, makeSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import {
@@ -20,7 +21,7 @@ import {
   sampleFunction,
 } from '../host/index.ts';
 import { protocolMagic } from '../ring/layout.ts';
-import { attach, defaultPciOptions } from '../toolstack/index.ts';
+import { addEntry, defaultPciOptions, makeDirectories } from '../toolstack/index.ts';
 import { XenbusState, backendPath, frontendKeyNames, frontendPath } from '../xenbus/index.ts';
 import { XenstoreClient, again } from '../xenstore/index.ts';
 import { Xenstored } from '../xenstore/server/index.ts';
@@ -55,13 +56,12 @@ export class Rehearsal {
   }
 
   /**
-   * Every thread serves requests; each opens the platform that it will be needed on. Rejects when one cannot. `priority` is what the
-   * threads have from then on.
+   * Every thread serves requests; each opens the platform that it will be needed on. Rejects when one cannot.
    */
-  ofThreads(where: PlatformOptions, priority: number | undefined): Promise<void> {
+  ofThreads(where: PlatformOptions, how: Thoroughness): Promise<void> {
     // As many at once as there are threads: each gets one.
     const tasks = Array.from({ length: this.#threads }, (_, index) =>
-      this.#pool.run({ warmUp: where, rehearsal: this.#where, domid: index + 1, priority }),
+      this.#pool.run({ warmUp: where, rehearsal: this.#where, domid: index + 1, how }),
     );
     return this.#note(Promise.all(tasks).then(() => undefined));
   }
@@ -92,6 +92,7 @@ export class Rehearsal {
     // The threads are the domains before it.
     const domid = this.#threads + 1;
     const platform = openPlatform(this.#where);
+    writeFileSync(join(directory, 'dom', String(domid)), 'running');
     const xenstored = await Xenstored.start({ directory });
     const xenstore = await XenstoreClient.connect({ path: xenstored.socketPath });
     const stage: Stage = { platform, xenstore, domid, sbdf: makeSbdf(0, domid & 0xff, 0, 0) };
@@ -131,27 +132,32 @@ export class Rehearsal {
     }
   }
 
-  async #comeUp({ platform, xenstore, domid, sbdf }: Stage, { registry }: Engine): Promise<void> {
+  async #comeUp(stage: Stage, { registry }: Engine): Promise<void> {
+    const { platform, xenstore, domid, sbdf } = stage;
     const taken = await platform.takeFromHost(sampleFunction(sbdf), false);
     const hardware = platform.openFunction(sbdf);
     registry.add(taken, seize(hardware, taken.facts));
     hardware.close();
-    const { directory } = this.#where;
-    writeFileSync(join(directory, 'dom', String(domid)), 'running');
-    const given = { sbdf, devfn: 0, options: defaultPciOptions };
-    await attach(xenstore, domid, [given], { timeoutMs: patience });
-    const front = new FrontRing(directory, domid);
+    await xenstore.transaction(async (tx) => {
+      await makeDirectories(tx, domid, XenbusState.InitWait);
+      await addEntry(tx, domid, 0, { sbdf, devfn: 0, options: defaultPciOptions });
+    });
+    const front = new FrontRing(this.#where.directory, domid);
+    await this.#backEnd(stage, XenbusState.Initialised);
     await xenstore.transaction(async (tx) => {
       const values = [String(front.ref), String(front.port), protocolMagic];
       for (const [index, key] of frontendKeyNames.entries())
         await tx.write(`${frontendPath(domid)}/${key}`, values[index] ?? '');
       await tx.write(`${frontendPath(domid)}/state`, String(XenbusState.Initialised));
     });
-    await xenstore.wait(
-      async (reader) =>
-        (await reader.read(`${backendPath(domid)}/state`)) === String(XenbusState.Connected) || again,
-      { timeoutMs: patience, what: 'the rehearsal to connect' },
-    );
+    await this.#backEnd(stage, XenbusState.Connected);
     await xenstore.write(`${frontendPath(domid)}/state`, String(XenbusState.Connected));
+  }
+
+  async #backEnd({ xenstore, domid }: Stage, state: XenbusState): Promise<void> {
+    await xenstore.wait(
+      async (reader) => (await reader.read(`${backendPath(domid)}/state`)) === String(state) || again,
+      { timeoutMs: patience, what: 'the guest of the rehearsal' },
+    );
   }
 }

@@ -43,7 +43,7 @@ export const serve = defineCommand({
     workers: {
       type: 'string',
       value: 'N',
-      help: 'threads that serve guests; default: one a processor, at most 4',
+      help: 'threads that serve guests; default: one a processor, at least 2, at most 4',
     },
     'state-dir': { type: 'string', value: 'DIR', help: 'where to keep what a successor takes over' },
     metrics: {

@@ -50,18 +50,20 @@ export function standsIn(): StandsIn | undefined {
   };
 }
 
-/** A third of the weight of the daemon (sched(7)): guests come first, but without a stand-in they should not be for long. */
-const stepsBack = 5;
+/** Half of the weight of the daemon (sched(7)): guests come first, but without a stand-in they should not be for long. */
+const stepsBack = 3;
+/** Ten times its weight: while one takes over, all guests of the host wait. */
+const stepsForward = 10;
 
 /**
  * Leaves most of the processors to the daemon while this process loads; at the lowest priority it would never have loaded next to a guest
- * that keeps a daemon on a single processor busy. The priority to return to; undefined where one could not.
+ * that keeps a daemon on a single processor busy. What the priority is to be after that; undefined where it cannot be chosen.
  */
-function stepBack(): number | undefined {
+function stepBack(): StandsIn['priority'] {
   if (process.geteuid?.() !== 0) return undefined;
-  const present = getPriority();
-  setPriority(Math.min(present + stepsBack, 19));
-  return present;
+  const serving = getPriority();
+  setPriority(Math.min(serving + stepsBack, 19));
+  return { takingOver: Math.max(serving - stepsForward, -20), serving };
 }
 
 /** How often it is looked whether the directory is still there, in milliseconds: inotify does not always tell that it is not. */

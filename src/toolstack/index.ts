@@ -2,6 +2,6 @@
 export { attach, type AttachedFunction, type AttachOptions, type AttachResult } from './attach.ts';
 export { detach } from './detach.ts';
 export { defaultPciOptions } from './pci-options.ts';
-export type { FunctionToAttach } from './device-entries.ts';
+export { addEntry, type FunctionToAttach, makeDirectories } from './device-entries.ts';
 export * from './grammars.ts';
 export type { HandshakeOptions, Outcome, Side, Xenstore } from './handshake.ts';
