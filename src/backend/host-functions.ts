@@ -3,7 +3,7 @@ import { type Sbdf, formatSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
 import { type FunctionFacts, type Inventory, type Platform, type Taken, sharedPages } from '../host/index.ts';
-import { type BackendEvent, makeEvent } from '../monitor/index.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { claimPath, driverPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
 import type { Registry } from './registry.ts';
@@ -55,10 +55,27 @@ export class HostFunctions {
     );
   }
 
-  /** Notices what other toolstacks did with hidden functions while nobody looked. */
+  /**
+   * Notices what other toolstacks did with hidden functions while nobody looked, and holds those that no guest has: who was killed
+   * while giving one back may have got halfway.
+   */
   reconcile(): void {
     if (!this.#isReal) return;
-    for (const { facts } of this.#parts.registry.entries()) this.#isHidden(facts.sbdf);
+    const { registry } = this.#parts;
+    for (const { facts } of registry.entries()) {
+      if (this.#isHidden(facts.sbdf) && registry.ownerOf(facts.sbdf) === undefined) this.#hold(facts);
+    }
+  }
+
+  /** One that another toolstack has given to a guest is that one's. */
+  #hold(facts: FunctionFacts): void {
+    const { platform, emit } = this.#parts;
+    try {
+      platform.hold(facts);
+    } catch (error) {
+      if (error instanceof PcibackError && error.reason === 'FUNCTION-IN-USE') return;
+      emit(makeEvent('warning', { sbdf: facts.sbdf, ...failureDetails(error) }));
+    }
   }
 
   /** One that a driver of the host has got back by other hands than ours is hidden no more. */

@@ -111,6 +111,11 @@ export interface Platform {
    */
   takeFromHost(facts: FunctionFacts, force: boolean, guest?: number): Promise<Taken>;
   /**
+   * Does again what `takeFromHost` does to a function when the host's driver has let go of it; what is so already stays so. Throws
+   * FUNCTION-IN-USE when another toolstack has assigned it to a guest, or HYPERCALL-FAILED.
+   */
+  hold(facts: FunctionFacts): void;
+  /**
    * Throws FUNCTION-IN-USE when another toolstack has assigned a function to a guest that is none of ours. From `guest`, which had it
    * last, it is taken.
    */

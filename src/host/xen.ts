@@ -90,6 +90,10 @@ export class XenPlatform implements Platform {
     }
   }
 
+  hold(facts: FunctionFacts): void {
+    this.#hold(facts, this.driverOf(facts.sbdf));
+  }
+
   /** The kernel's stub has told Xen of the table already, and tells it again when it loses the function. */
   #hold(now: FunctionFacts, stub: string | null, guest?: number): void {
     if (stub === 'pci-stub' && hasMsix(now)) this.#prepareMsix(now.sbdf);

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { formatSbdf } from '../../src/address.ts';
 import { HostFunctions } from '../../src/backend/host-functions.ts';
 import { Registry } from '../../src/backend/registry.ts';
+import { PcibackError } from '../../src/errors.ts';
 import { type FunctionFacts, LoopbackPlatform } from '../../src/host/index.ts';
 import type { Taken } from '../../src/host/platform.ts';
 import type { BackendEvent } from '../../src/monitor/index.ts';
@@ -95,6 +97,35 @@ test('a function that a driver of the host has got back by other hands is hidden
   host.reconcile();
   expect(registry.get(nic.sbdf)).toBeUndefined();
   expect(events).toContainEqual(expect.objectContaining({ type: 'function.unhidden', to: 'e1000e' }));
+});
+
+test('functions that no guest has are held anew at the start, and what keeps one from that keeps no other from it', async () => {
+  const { platform, registry, host, events } = await setting({
+    [nic.sbdf]: 'e1000e',
+    [other.sbdf]: 'e1000e',
+  });
+  const held: number[] = [];
+  const failing = new PcibackError('HYPERCALL-FAILED', 'Xen does not', 'see xl dmesg');
+  platform.hold = (facts?: FunctionFacts) => {
+    held.push(facts?.sbdf ?? expect.unreachable());
+    if (facts?.sbdf === nic.sbdf) throw failing;
+  };
+  host.reconcile();
+  expect(held).toEqual([]);
+  await host.hide(nic.sbdf, false);
+  await host.hide(other.sbdf, false);
+  host.reconcile();
+  expect(held).toEqual([nic.sbdf, other.sbdf]);
+  expect(events.filter(({ type }) => type === 'warning')).toMatchObject([
+    { subject: formatSbdf(nic.sbdf), reason: 'HYPERCALL-FAILED', remedy: 'see xl dmesg' },
+  ]);
+  // What a guest has is left as it is, and so is what another toolstack has given to one.
+  registry.claim(nic.sbdf, 7);
+  platform.hold = () => {
+    throw new PcibackError('FUNCTION-IN-USE', 'Xen has assigned it to another domain', 'see who has it');
+  };
+  host.reconcile();
+  expect(events.filter(({ type }) => type === 'warning')).toHaveLength(1);
 });
 
 test('a function that shares a page with another is given to no guest unless that one is hidden and free, or its', async () => {

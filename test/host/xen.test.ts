@@ -121,6 +121,16 @@ test('a function that Xen does not take from a guest is told of; one that the gu
   );
 });
 
+test('what a process that was killed took back from Xen is told again, and not told twice', async () => {
+  for (const lost of [true, false]) {
+    const { xen, platform } = machine('pci-stub');
+    const { facts } = await platform.takeFromHost(nic, true);
+    if (lost) Object.assign(xen, { owner: hostDomid, prepared: false });
+    platform.hold(facts);
+    expect(xen).toMatchObject({ owner: quarantineDomid, prepared: true });
+  }
+});
+
 test('what a guest kept of a function is taken before it is looked after again', async () => {
   const { xen, platform } = machine('pci-stub');
   await platform.takeFromHost(nic, true);
