@@ -185,13 +185,23 @@ export class HostFunctions {
         hardware.close();
       }
     } catch (error) {
-      await platform.returnToHost(taken);
+      await this.#putBack(facts.driver, taken);
       throw error;
     }
     emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
     if (!taken.wasDriven) return;
     if (taken.facts.resetMethods.length > 0) await resetUnowned(platform, registry, sbdf, emit);
     else emit(makeEvent('warning', noReset(sbdf)));
+  }
+
+  /**
+   * Undoes a taking. A stub keeps what it had; and what the kernel's has a toolstack offers to guests, and expects it to be in
+   * quarantine meanwhile (libxl_pci.c, libxl__device_pci_assignable_add).
+   */
+  async #putBack(holder: string | null, taken: Taken): Promise<void> {
+    if (holder === kernelStub) return;
+    const former = holder !== null && stubs.has(holder) ? null : taken.former;
+    await this.#parts.platform.returnToHost({ ...taken, former });
   }
 
   /** What the kernel's stub has may be another guest's, whom the kernel serves. */

@@ -20,6 +20,7 @@ class PlayedHost extends LoopbackPlatform {
   override readonly kind = 'xen';
   readonly drivers = new Map<number, string | null>();
   readonly takenFor: (number | undefined)[] = [];
+  readonly returned: Taken[] = [];
 
   override factsOf(at = nic.sbdf): FunctionFacts | null {
     const facts = [nic, other].find((each) => each.sbdf === at);
@@ -34,13 +35,20 @@ class PlayedHost extends LoopbackPlatform {
     await super.takeFromHost(facts);
     this.takenFor.push(guest);
     const driver = this.drivers.get(facts.sbdf) ?? null;
-    this.drivers.set(facts.sbdf, 'pciback');
-    const formerDriver = driver === 'pciback' ? null : driver;
+    const isStub = driver === 'pciback' || driver === 'pci-stub';
+    if (!isStub) this.drivers.set(facts.sbdf, 'pciback');
+    const formerDriver = isStub ? null : driver;
     return {
       facts: { ...facts, driver: formerDriver },
       former: { ...former, formerDriver },
       wasDriven: true,
     };
+  }
+
+  override async returnToHost(taken?: Taken): Promise<void> {
+    if (!taken) return;
+    this.returned.push(taken);
+    if (taken.former) this.drivers.set(taken.facts.sbdf, taken.former.formerDriver);
   }
 }
 
@@ -82,6 +90,23 @@ test('a function that is claimed for a guest of the kernel’s is not taken for 
   await expect(host.hideListed(nic.sbdf, 8)).rejects.toMatchObject(refusal);
   await expect(host.hide(nic.sbdf, true)).rejects.toMatchObject(refusal);
   expect(platform.takenFor).toEqual([]);
+});
+
+test.each([
+  ['e1000e', [{ formerDriver: 'e1000e' }], 'e1000e'],
+  ['pci-stub', [null], 'pci-stub'],
+  // A toolstack offers it to its guests: there it is looked for.
+  ['pciback', [], 'pciback'],
+])('a function that cannot be seized goes back to %s', async (driver, formers, after) => {
+  const { platform, registry, store, host } = await setting({ [nic.sbdf]: driver });
+  await store.write(driverPath(nic.sbdf), '/sys/bus/pci/drivers/igb');
+  platform.openFunction = () => {
+    throw new PcibackError('NO-PERMISSION', 'its registers cannot be opened', 'run it as root');
+  };
+  await expect(host.hide(nic.sbdf, false)).rejects.toMatchObject({ reason: 'NO-PERMISSION' });
+  expect(registry.get(nic.sbdf)).toBeUndefined();
+  expect(platform.returned.map(({ former: put }) => put)).toMatchObject(formers);
+  expect(platform.driverOf(nic.sbdf)).toBe(after);
 });
 
 test('two who ask for the same function at the same time wait for one taking', async () => {
