@@ -189,6 +189,8 @@ export class HostFunctions {
       throw error;
     }
     emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
+    // Seizing has taken away what may have kept Xen from it before.
+    platform.requireUnassigned(sbdf, domid);
     if (!taken.wasDriven) return;
     if (taken.facts.resetMethods.length > 0) await resetUnowned(platform, registry, sbdf, emit);
     else emit(makeEvent('warning', noReset(sbdf)));

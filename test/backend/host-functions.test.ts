@@ -3,6 +3,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { formatSbdf } from '../../src/address.ts';
 import { HostFunctions } from '../../src/backend/host-functions.ts';
 import { Registry } from '../../src/backend/registry.ts';
+import { CapabilityId, Msix } from '../../src/config-space/bits.ts';
+import { findCapability } from '../../src/config-space/capabilities.ts';
 import { PcibackError } from '../../src/errors.ts';
 import { type FunctionFacts, LoopbackPlatform } from '../../src/host/index.ts';
 import type { Taken } from '../../src/host/platform.ts';
@@ -13,6 +15,9 @@ import { Loopback } from '../toolstack/loopback.ts';
 
 const nic: FunctionFacts = { ...captured('8086:10d3'), resetMethods: ['flr'] };
 const other: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:00.0') };
+/** One without a way to reset it. */
+const stuck: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:01.0'), resetMethods: [] };
+const msixControl = (findCapability(nic.config, CapabilityId.msix) ?? expect.unreachable()) + Msix.control;
 const former = { formerDriver: null, powerControl: null };
 
 /** A host with two real functions, whose drivers the test plays: models stand in for their registers. */
@@ -23,7 +28,7 @@ class PlayedHost extends LoopbackPlatform {
   readonly returned: Taken[] = [];
 
   override factsOf(at = nic.sbdf): FunctionFacts | null {
-    const facts = [nic, other].find((each) => each.sbdf === at);
+    const facts = [nic, other, stuck].find((each) => each.sbdf === at);
     return facts ? { ...facts, driver: this.drivers.get(at) ?? null } : null;
   }
 
@@ -107,6 +112,20 @@ test.each([
   expect(registry.get(nic.sbdf)).toBeUndefined();
   expect(platform.returned.map(({ former: put }) => put)).toMatchObject(formers);
   expect(platform.driverOf(nic.sbdf)).toBe(after);
+});
+
+test('a function that cannot be reset is quarantined once none of its vectors keeps Xen from that', async () => {
+  const { platform, host } = await setting({ [stuck.sbdf]: 'e1000e' });
+  const masked: boolean[] = [];
+  platform.requireUnassigned = (at = stuck.sbdf) => {
+    const hardware = platform.openFunction(at);
+    masked.push((hardware.read(msixControl, 2) & Msix.functionMask) !== 0);
+    hardware.close();
+  };
+  await platform.takeFromHost(stuck);
+  platform.openFunction(stuck.sbdf).write(msixControl, 2, Msix.functionMask);
+  await host.hide(stuck.sbdf, false);
+  expect(masked).toEqual([false]);
 });
 
 test('two who ask for the same function at the same time wait for one taking', async () => {
