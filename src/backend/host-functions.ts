@@ -2,11 +2,18 @@
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
-import { type FunctionFacts, type Inventory, type Platform, type Taken, sharedPages } from '../host/index.ts';
+import {
+  type FunctionFacts,
+  type Inventory,
+  type Platform,
+  type SharedPage,
+  type Taken,
+  sharedPages,
+} from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { claimPath, driverPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
-import type { Registry } from './registry.ts';
+import { type Registry, hostOwner } from './registry.ts';
 import { resetUnowned } from './reset-unowned.ts';
 
 interface Parts {
@@ -114,28 +121,41 @@ export class HostFunctions {
    * guest's nor hidden and nobody's (XSA-461).
    */
   requireIsolated(sbdf: Sbdf, domid: number): void {
-    if (!this.#isReal) return;
     const { registry } = this.#parts;
-    for (const shared of sharedPages(this.#inventory.functions)) {
-      if (shared.sbdf !== sbdf) continue;
+    for (const shared of this.#pagesOf(sbdf)) {
       const { sbdf: other } = shared.other;
       const owner = registry.ownerOf(other);
       if (registry.get(other) && (owner === undefined || owner === domid)) continue;
-      throw new PcibackError(
-        'NOT-ISOLATED',
-        `${formatSbdf(sbdf)} has registers in the same page of memory (0x${shared.page.toString(16)}) as ${formatSbdf(other)}`,
-        `hide that one too, or keep them apart: pci=resource_alignment=12@${formatSbdf(sbdf)} on the command line of the kernel`,
-      );
+      const keepApart = `pci=resource_alignment=12@${formatSbdf(sbdf)} on the command line of the kernel`;
+      throw notIsolated(shared, `hide that one too, or keep them apart: ${keepApart}`);
     }
   }
 
+  /** Throws NOT-ISOLATED while a guest reaches registers of the function, because it has another one with some in the same page. */
+  #requireUnreached(sbdf: Sbdf): void {
+    for (const shared of this.#pagesOf(sbdf)) {
+      const { sbdf: other } = shared.other;
+      const owner = this.#parts.registry.ownerOf(other);
+      if (owner === undefined || owner === hostOwner) continue;
+      throw notIsolated(shared, `take that one back first: pciback detach ${owner} ${formatSbdf(other)}`);
+    }
+  }
+
+  #pagesOf(sbdf: Sbdf): readonly SharedPage[] {
+    if (!this.#isReal) return [];
+    return sharedPages(this.#inventory.functions).filter((shared) => shared.sbdf === sbdf);
+  }
+
   /**
-   * Gives a hidden function back to the driver that had it. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, QUARANTINED unless `force`d, or
-   * NOT-RETURNED: then no driver has it.
+   * Gives a hidden function back to the driver that had it. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, NOT-ISOLATED, QUARANTINED unless
+   * `force`d, or NOT-RETURNED: then no driver has it.
    */
   async unhide(sbdf: Sbdf, force: boolean): Promise<void> {
     const { platform, registry, emit } = this.#parts;
-    await registry.giveUp(sbdf, force, (entry) => platform.returnToHost(entry));
+    await registry.giveUp(sbdf, force, async (entry) => {
+      this.#requireUnreached(sbdf);
+      await platform.returnToHost(entry);
+    });
     if (this.#isReal) await this.#parts.xenstore.rm(driverPath(sbdf));
     emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
   }
@@ -225,6 +245,13 @@ function withFormerDriver(taken: Taken, formerDriver: string | null): Taken {
   if (formerDriver === null || former === null || former.formerDriver !== null) return taken;
   return { ...taken, facts: { ...facts, driver: formerDriver }, former: { ...former, formerDriver } };
 }
+
+const notIsolated = ({ sbdf, other, page }: SharedPage, remedy: string): PcibackError =>
+  new PcibackError(
+    'NOT-ISOLATED',
+    `${formatSbdf(sbdf)} has registers in the same page of memory (0x${page.toString(16)}) as ${formatSbdf(other.sbdf)}`,
+    remedy,
+  );
 
 const noReset = (sbdf: Sbdf): Pick<BackendEvent, 'reason' | 'message' | 'remedy'> & { sbdf: Sbdf } => ({
   sbdf,

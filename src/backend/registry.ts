@@ -24,8 +24,8 @@ import {
 } from '../config-space/index.ts';
 import { FileStore } from './store.ts';
 
-/** Stands for the host itself, while it works on a function. */
-const hostOwner = 0;
+/** Stands for the host itself, while it works on a function: the id of domain 0. */
+export const hostOwner = 0;
 
 export interface Entry extends Taken {
   readonly seized: Seized;

@@ -182,3 +182,39 @@ test('a function that shares a page with another is given to no guest unless tha
   expect(() => host.requireIsolated(nic.sbdf, 7)).not.toThrow();
   expect(() => host.requireIsolated(nic.sbdf, 8)).toThrow(refusal);
 });
+
+test('a function goes back to its driver only when no guest reaches its registers by a page that it shares', async () => {
+  const { platform, registry, host } = await setting({ [nic.sbdf]: 'e1000e', [other.sbdf]: 'e1000e' });
+  await host.hide(nic.sbdf, false);
+  await host.hide(other.sbdf, false);
+  registry.claim(other.sbdf, 7);
+  for (const force of [false, true]) {
+    await expect(host.unhide(nic.sbdf, force)).rejects.toMatchObject({
+      reason: 'NOT-ISOLATED',
+      remedy: expect.stringContaining(`pciback detach 7 ${formatSbdf(other.sbdf)}`) as string,
+    });
+  }
+  expect(platform.driverOf(nic.sbdf)).toBe('pciback');
+  expect(registry.ownerOf(nic.sbdf)).toBeUndefined();
+  registry.disclaim(other.sbdf, 7);
+  await host.unhide(nic.sbdf, false);
+  expect(platform.driverOf(nic.sbdf)).toBe('e1000e');
+});
+
+test('while a function is given back no guest is given one that shares a page with it', async () => {
+  const { platform, host } = await setting({ [nic.sbdf]: 'e1000e', [other.sbdf]: 'e1000e' });
+  await host.hide(nic.sbdf, false);
+  await host.hide(other.sbdf, false);
+  const isolated = () => host.requireIsolated(other.sbdf, 7);
+  expect(isolated).not.toThrow();
+  let refusal: unknown;
+  platform.returnToHost = async () => {
+    try {
+      isolated();
+    } catch (error) {
+      refusal = error;
+    }
+  };
+  await host.unhide(nic.sbdf, false);
+  expect(refusal).toMatchObject({ reason: 'NOT-ISOLATED' });
+});
