@@ -7,7 +7,7 @@
  */
 import { assign, emit, fromPromise, setup } from 'xstate';
 import type { Sbdf } from '../src/address.ts';
-import type { Reason } from '../src/errors.ts';
+import { PcibackError, type Reason } from '../src/errors.ts';
 
 export interface FunctionContext {
   readonly sbdf: Sbdf;
@@ -16,11 +16,14 @@ export interface FunctionContext {
   readonly guestAddress: Sbdf | null;
   /** Why the function is quarantined, or why the last binding came to nothing. */
   readonly failure: FunctionFailure | null;
+  /** The guest of a quarantined function, which may not have lost all of it. */
+  readonly heldBy: number | null;
 }
 
 export interface FunctionFailure {
   readonly reason: Reason;
   readonly message: string;
+  readonly remedy?: string;
 }
 
 /** What a reset is for: the guest that goes on with the function, or the end of its time with it. */
@@ -57,8 +60,11 @@ export interface FunctionInput {
 
 /** What an effect failed with, as far as it is worth storing. */
 export function failureOf(error: unknown): FunctionFailure {
-  const reason = error instanceof Error && 'reason' in error ? (error.reason as Reason) : 'INTERNAL';
-  return { reason, message: error instanceof Error ? error.message : String(error) };
+  if (error instanceof PcibackError) {
+    const { reason, message, remedy } = error;
+    return { reason, message, remedy };
+  }
+  return { reason: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }
 
 const unprovided = (name: string) => (): Promise<never> =>
@@ -79,10 +85,25 @@ export const functionMachine = setup({
   },
   actions: {
     disown: assign({ owner: null, guestAddress: null }),
+    quarantine: assign(({ context }, { error }: { error: unknown }) => ({
+      owner: null,
+      guestAddress: null,
+      failure: failureOf(error),
+      heldBy: context.owner ?? context.heldBy,
+    })),
+  },
+  guards: {
+    isHalfGiven: (_, { error }: { error: unknown }) => failureOf(error).reason === 'QUARANTINED',
   },
 }).createMachine({
   id: 'function',
-  context: ({ input }) => ({ sbdf: input.sbdf, owner: null, guestAddress: null, failure: null }),
+  context: ({ input }) => ({
+    sbdf: input.sbdf,
+    owner: null,
+    guestAddress: null,
+    failure: null,
+    heldBy: null,
+  }),
   initial: 'hidden',
   states: {
     hidden: {
@@ -105,10 +126,17 @@ export const functionMachine = setup({
         src: 'bind',
         input: ({ context }) => context,
         onDone: 'bound',
-        onError: {
-          target: 'hidden',
-          actions: ['disown', assign({ failure: ({ event }) => failureOf(event.error) })],
-        },
+        onError: [
+          {
+            guard: { type: 'isHalfGiven', params: ({ event }) => event },
+            target: 'quarantined',
+            actions: { type: 'quarantine', params: ({ event }) => event },
+          },
+          {
+            target: 'hidden',
+            actions: ['disown', assign({ failure: ({ event }) => failureOf(event.error) })],
+          },
+        ],
       },
     },
     bound: {
@@ -148,18 +176,19 @@ export const functionMachine = setup({
           target: 'hidden',
           actions: [
             'disown',
-            assign({ failure: null }),
+            assign({ failure: null, heldBy: null }),
             emit(({ event }) => ({ type: 'resetDone', outcome: event.output, byGuest: false })),
           ],
         },
         onError: {
           target: 'quarantined',
-          actions: ['disown', assign({ failure: ({ event }) => failureOf(event.error) })],
+          actions: { type: 'quarantine', params: ({ event }) => event },
         },
       },
     },
     quarantined: {
-      description: 'Its reset failed: exported to nobody until a reset succeeds.',
+      description:
+        'It could not be reset, or its guest may still reach it: exported to nobody until a reset succeeds.',
       on: { reset: 'reset' },
     },
   },

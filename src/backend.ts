@@ -153,8 +153,8 @@ export class PciBackend {
   }
 
   /**
-   * Gives a hidden function back to the host. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, QUARANTINED unless it is `force`d, or
-   * NOT-RETURNED when its driver does not take it.
+   * Gives a hidden function back to the host. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, NOT-ISOLATED, QUARANTINED unless it is
+   * `force`d, or NOT-RETURNED when its driver does not take it.
    */
   async unhide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
     await this.#parts().host.unhide(sbdf, force);

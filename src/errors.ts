@@ -28,7 +28,10 @@ export const reasons = {
   },
   'FUNCTION-IN-USE': { exitCode: 1, meaning: 'the function belongs to a guest already' },
   'NOT-ATTACHED': { exitCode: 1, meaning: 'the function is not attached to this guest' },
-  QUARANTINED: { exitCode: 1, meaning: 'a reset of the function failed; it is exported to nobody' },
+  QUARANTINED: {
+    exitCode: 1,
+    meaning: 'the function could not be reset, or not be taken from its guest; it is exported to nobody',
+  },
   BRIDGE: { exitCode: 1, meaning: 'a bridge cannot be exported in this topology' },
   'HEADER-TYPE': { exitCode: 1, meaning: 'the configuration header is neither type 0 nor type 1' },
   'NOT-ISOLATED': {

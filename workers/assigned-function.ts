@@ -3,9 +3,11 @@ import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
 import {
   type FunctionContext,
   type FunctionEvent,
+  type FunctionFailure,
   type FunctionState,
   type ResetInput,
   type ResetOutcome,
+  failureOf,
   functionMachine,
   functionState,
 } from '../machines/function.ts';
@@ -117,8 +119,10 @@ export class AssignedFunction implements ExportedFunction {
       timeout: Infinity,
     });
     const { failure } = bound.context;
-    if (failure && bound.matches('hidden')) {
-      throw new PcibackError(failure.reason, failure.message, 'see the events of this function');
+    if (failure && (bound.matches('hidden') || bound.matches('quarantined'))) {
+      this.letGo();
+      const { reason, message, remedy = 'see the events of this function' } = failure;
+      throw new PcibackError(reason, message, remedy);
     }
     this.#resumeReset();
   }
@@ -163,7 +167,7 @@ export class AssignedFunction implements ExportedFunction {
     this.#opened = { hardware, filter: new ConfigFilter(table, hardware, filter.record, filter.effects) };
   }
 
-  /** Takes the function back from the guest. Afterwards it is hidden, or quarantined when its reset failed. */
+  /** Takes the function back from the guest. Afterwards it is hidden, or quarantined when any of that failed. */
   async release(): Promise<void> {
     this.#send({ type: 'release' });
     await waitFor(this.#actor, (snapshot) => snapshot.matches('hidden') || snapshot.matches('quarantined'), {
@@ -251,21 +255,34 @@ export class AssignedFunction implements ExportedFunction {
     const outcome = (async () => {
       await before;
       if (byGuest) return resetForGuest(hardware, filter, () => this.#state === 'connected.flr');
-      revoke(this);
       return this.#takeBack(hardware);
     })();
     this.#resets = outcome.catch(() => undefined);
     return outcome;
   }
 
-  /** A function that cannot be taken back as a whole reaches nothing of the guest all the same. */
+  /** Whatever of it fails, the rest is done: the less is left between the function and the guest the better. */
   async #takeBack(hardware: HostFunction): Promise<ResetOutcome> {
-    const { seized } = this.#assignment;
-    try {
-      this.#platform.revoke(this.#domid, this.belongings, this.#others());
-      return await resetToHidden(hardware, seized);
-    } finally {
-      this.#platform.deassign(this.#domid, this.sbdf);
-    }
+    const failures: unknown[] = [];
+    const attempt = async <T>(step: () => T): Promise<Awaited<T> | undefined> => {
+      try {
+        return await step();
+      } catch (error) {
+        failures.push(error);
+        return undefined;
+      }
+    };
+    await attempt(() => revoke(this));
+    await attempt(() => this.#platform.revoke(this.#domid, this.belongings, this.#others()));
+    const outcome = await attempt(() => resetToHidden(hardware, this.#assignment.seized));
+    await attempt(() => this.#platform.deassign(this.#domid, this.sbdf));
+    if (outcome && failures.length === 0) return outcome;
+    throw asOne(failures.map(failureOf));
   }
+}
+
+/** Tells of all that failed; the first of it is what to begin with. */
+function asOne([first, ...more]: readonly FunctionFailure[]): PcibackError {
+  const message = [first, ...more].map((failure) => failure?.message).join('; ');
+  return new PcibackError(first?.reason ?? 'INTERNAL', message, first?.remedy ?? 'see the log of the daemon');
 }

@@ -13,6 +13,7 @@ import {
   makeTopology,
 } from '../topology/index.ts';
 import type { GuestWorker } from './guest-worker.ts';
+import type { HostFunctions } from './host-functions.ts';
 import { type Registry, contextOf, stateOf } from './registry.ts';
 
 /** Milliseconds that a function which still is another guest's is waited for: a guest may close, and a reset takes its time. */
@@ -23,6 +24,7 @@ export interface FunctionsHost {
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
   readonly emit: (event: BackendEvent) => void;
+  readonly host: Pick<HostFunctions, 'requireIsolated'>;
 }
 
 export class GuestFunctions {
@@ -31,12 +33,13 @@ export class GuestFunctions {
   readonly #topology: Topology;
   readonly #worker: () => GuestWorker;
   readonly #emit: (event: BackendEvent) => void;
+  readonly #host: Pick<HostFunctions, 'requireIsolated'>;
   readonly #inHand = new Set<Sbdf>();
   #waitingFor: { readonly sbdf: Sbdf; readonly owner: number } | null = null;
 
   /** `worker` gives the guest's present worker, and starts one when there is none. */
   constructor(
-    { registry, topology, bridges, emit }: FunctionsHost,
+    { registry, topology, bridges, emit, host }: FunctionsHost,
     domid: number,
     worker: () => GuestWorker,
   ) {
@@ -45,6 +48,7 @@ export class GuestFunctions {
     this.#topology = makeTopology(topology, bridges());
     this.#worker = worker;
     this.#emit = emit;
+    this.#host = host;
   }
 
   /** Those that have an address on the guest's bus. */
@@ -89,6 +93,8 @@ export class GuestFunctions {
       this.#waitingFor = owner === null ? null : { sbdf, owner };
     });
     try {
+      // What shares pages with it may have become somebody else's while it was waited for.
+      this.#host.requireIsolated(sbdf, this.#domid);
       const guestAddress = this.#topology.place(candidate(facts), requestedDevfn);
       await this.#bind(sbdf, guestAddress, permissive);
       return guestAddress;

@@ -1,7 +1,8 @@
 /** The guests of this host: who is served by a session, and who is left to the kernel's own back-end. */
-import { failureDetails, makeEvent } from '../monitor/index.ts';
+import { filter, take, takeUntil } from 'rxjs';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
-import { ConnectionLost } from '../xenstore/index.ts';
+import { ConnectionLost, reconcile } from '../xenstore/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
 import { GuestSession, type SessionHost } from './guest-session.ts';
 import { readGuestView } from './guest-view.ts';
@@ -65,7 +66,7 @@ export class Guests {
     this.#begin(domid, view);
   }
 
-  #begin(domid: number, view: GuestView): void {
+  #begin(domid: number, view: GuestView): GuestSession {
     const session = new GuestSession(this.#host, domid, view);
     this.#sessions.set(domid, session);
     void session.released.then(() => {
@@ -77,6 +78,7 @@ export class Guests {
       // The directory may have been made anew while the old one was being cleared.
       this.#attendAgain(domid);
     });
+    return session;
   }
 
   /**
@@ -108,8 +110,29 @@ export class Guests {
     this.#leftToKernel.delete(domid);
     const view = await readGuestView(xenstore, platform, domid);
     this.#host.emit(makeEvent('guest.takenOver', { domid, from: 'kernel' }));
-    if (view.present) this.#begin(domid, view);
+    if (view.present) this.#watchFrontend(this.#begin(domid, view), view);
     return true;
+  }
+
+  /**
+   * A front-end that comes up while the directory still says the kernel's Closed shuts down for good (Linux
+   * drivers/pci/xen-pcifront.c, pcifront_backend_changed), and says nothing of it.
+   */
+  #watchFrontend(session: GuestSession, { frontendPath }: GuestView): void {
+    const { domid } = session;
+    const { xenstore, platform, emit } = this.#host;
+    reconcile(xenstore.watch(`${frontendPath}/state`), () => readGuestView(xenstore, platform, domid))
+      .pipe(
+        filter(({ frontendState }) => frontendState >= XenbusState.Connected),
+        take(1),
+        takeUntil(session.released),
+      )
+      .subscribe({
+        next: (view) => {
+          if (hasClosed(view) && view.online && !view.ended) emit(closedByKernel(domid));
+        },
+        error: (error: unknown) => emit(makeEvent('warning', { domid, ...failureDetails(error) })),
+      });
   }
 
   /** Once for each guest: its directory changes many times while the kernel serves it. */
@@ -133,6 +156,17 @@ export class Guests {
     });
   }
 }
+
+const hasClosed = ({ frontendState }: GuestView): boolean =>
+  frontendState === XenbusState.Closing || frontendState === XenbusState.Closed;
+
+const closedByKernel = (domid: number): BackendEvent =>
+  makeEvent('warning', {
+    domid,
+    reason: 'KERNEL-BACKEND',
+    message: `the front-end of domain ${domid} came up while its PCI device was taken from the kernel's xen-pciback, and closed with that one`,
+    remedy: `have it begin anew: in the guest modprobe -r xen-pcifront and modprobe xen-pcifront, or xl reboot ${domid}`,
+  });
 
 /** The domains that have a back-end directory. */
 async function guestsOf(xenstore: XenstoreClient): Promise<readonly number[]> {

@@ -2,11 +2,18 @@
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
-import { type FunctionFacts, type Inventory, type Platform, type Taken, sharedPages } from '../host/index.ts';
-import { type BackendEvent, makeEvent } from '../monitor/index.ts';
+import {
+  type FunctionFacts,
+  type Inventory,
+  type Platform,
+  type SharedPage,
+  type Taken,
+  sharedPages,
+} from '../host/index.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { claimPath, driverPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
-import type { Registry } from './registry.ts';
+import { type Registry, hostOwner } from './registry.ts';
 import { resetUnowned } from './reset-unowned.ts';
 
 interface Parts {
@@ -55,10 +62,27 @@ export class HostFunctions {
     );
   }
 
-  /** Notices what other toolstacks did with hidden functions while nobody looked. */
+  /**
+   * Notices what other toolstacks did with hidden functions while nobody looked, and holds those that no guest has: who was killed
+   * while giving one back may have got halfway.
+   */
   reconcile(): void {
     if (!this.#isReal) return;
-    for (const { facts } of this.#parts.registry.entries()) this.#isHidden(facts.sbdf);
+    const { registry } = this.#parts;
+    for (const { facts } of registry.entries()) {
+      if (this.#isHidden(facts.sbdf) && registry.ownerOf(facts.sbdf) === undefined) this.#hold(facts);
+    }
+  }
+
+  /** One that another toolstack has given to a guest is that one's. */
+  #hold(facts: FunctionFacts): void {
+    const { platform, emit } = this.#parts;
+    try {
+      platform.hold(facts);
+    } catch (error) {
+      if (error instanceof PcibackError && error.reason === 'FUNCTION-IN-USE') return;
+      emit(makeEvent('warning', { sbdf: facts.sbdf, ...failureDetails(error) }));
+    }
   }
 
   /** One that a driver of the host has got back by other hands than ours is hidden no more. */
@@ -97,28 +121,41 @@ export class HostFunctions {
    * guest's nor hidden and nobody's (XSA-461).
    */
   requireIsolated(sbdf: Sbdf, domid: number): void {
-    if (!this.#isReal) return;
     const { registry } = this.#parts;
-    for (const shared of sharedPages(this.#inventory.functions)) {
-      if (shared.sbdf !== sbdf) continue;
+    for (const shared of this.#pagesOf(sbdf)) {
       const { sbdf: other } = shared.other;
       const owner = registry.ownerOf(other);
       if (registry.get(other) && (owner === undefined || owner === domid)) continue;
-      throw new PcibackError(
-        'NOT-ISOLATED',
-        `${formatSbdf(sbdf)} has registers in the same page of memory (0x${shared.page.toString(16)}) as ${formatSbdf(other)}`,
-        `hide that one too, or keep them apart: pci=resource_alignment=12@${formatSbdf(sbdf)} on the command line of the kernel`,
-      );
+      const keepApart = `pci=resource_alignment=12@${formatSbdf(sbdf)} on the command line of the kernel`;
+      throw notIsolated(shared, `hide that one too, or keep them apart: ${keepApart}`);
     }
   }
 
+  /** Throws NOT-ISOLATED while a guest reaches registers of the function, because it has another one with some in the same page. */
+  #requireUnreached(sbdf: Sbdf): void {
+    for (const shared of this.#pagesOf(sbdf)) {
+      const { sbdf: other } = shared.other;
+      const owner = this.#parts.registry.ownerOf(other);
+      if (owner === undefined || owner === hostOwner) continue;
+      throw notIsolated(shared, `take that one back first: pciback detach ${owner} ${formatSbdf(other)}`);
+    }
+  }
+
+  #pagesOf(sbdf: Sbdf): readonly SharedPage[] {
+    if (!this.#isReal) return [];
+    return sharedPages(this.#inventory.functions).filter((shared) => shared.sbdf === sbdf);
+  }
+
   /**
-   * Gives a hidden function back to the driver that had it. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, QUARANTINED unless `force`d, or
-   * NOT-RETURNED: then no driver has it.
+   * Gives a hidden function back to the driver that had it. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, NOT-ISOLATED, QUARANTINED unless
+   * `force`d, or NOT-RETURNED: then no driver has it.
    */
   async unhide(sbdf: Sbdf, force: boolean): Promise<void> {
     const { platform, registry, emit } = this.#parts;
-    await registry.giveUp(sbdf, force, (entry) => platform.returnToHost(entry));
+    await registry.giveUp(sbdf, force, async (entry) => {
+      this.#requireUnreached(sbdf);
+      await platform.returnToHost(entry);
+    });
     if (this.#isReal) await this.#parts.xenstore.rm(driverPath(sbdf));
     emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
   }
@@ -168,13 +205,25 @@ export class HostFunctions {
         hardware.close();
       }
     } catch (error) {
-      await platform.returnToHost(taken);
+      await this.#putBack(facts.driver, taken);
       throw error;
     }
     emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
+    // Seizing has taken away what may have kept Xen from it before.
+    platform.requireUnassigned(sbdf, domid);
     if (!taken.wasDriven) return;
     if (taken.facts.resetMethods.length > 0) await resetUnowned(platform, registry, sbdf, emit);
     else emit(makeEvent('warning', noReset(sbdf)));
+  }
+
+  /**
+   * Undoes a taking. A stub keeps what it had; and what the kernel's has a toolstack offers to guests, and expects it to be in
+   * quarantine meanwhile (libxl_pci.c, libxl__device_pci_assignable_add).
+   */
+  async #putBack(holder: string | null, taken: Taken): Promise<void> {
+    if (holder === kernelStub) return;
+    const former = holder !== null && stubs.has(holder) ? null : taken.former;
+    await this.#parts.platform.returnToHost({ ...taken, former });
   }
 
   /** What the kernel's stub has may be another guest's, whom the kernel serves. */
@@ -196,6 +245,13 @@ function withFormerDriver(taken: Taken, formerDriver: string | null): Taken {
   if (formerDriver === null || former === null || former.formerDriver !== null) return taken;
   return { ...taken, facts: { ...facts, driver: formerDriver }, former: { ...former, formerDriver } };
 }
+
+const notIsolated = ({ sbdf, other, page }: SharedPage, remedy: string): PcibackError =>
+  new PcibackError(
+    'NOT-ISOLATED',
+    `${formatSbdf(sbdf)} has registers in the same page of memory (0x${page.toString(16)}) as ${formatSbdf(other.sbdf)}`,
+    remedy,
+  );
 
 const noReset = (sbdf: Sbdf): Pick<BackendEvent, 'reason' | 'message' | 'remedy'> & { sbdf: Sbdf } => ({
   sbdf,

@@ -13,7 +13,7 @@ import {
 } from '../../machines/function.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import type { Taken } from '../host/platform.ts';
+import type { Belongings, Taken } from '../host/platform.ts';
 import {
   type FilterMode,
   type Quirk,
@@ -24,8 +24,8 @@ import {
 } from '../config-space/index.ts';
 import { FileStore } from './store.ts';
 
-/** Stands for the host itself, while it works on a function. */
-const hostOwner = 0;
+/** Stands for the host itself, while it works on a function: the id of domain 0. */
+export const hostOwner = 0;
 
 export interface Entry extends Taken {
   readonly seized: Seized;
@@ -93,6 +93,13 @@ export class Registry {
 
   ownedBy(domid: number): readonly Sbdf[] {
     return [...this.#owners].filter(([, owner]) => owner === domid).map(([sbdf]) => sbdf);
+  }
+
+  /** What a guest has along with its functions. */
+  belongingsOf(domid: number): readonly Belongings[] {
+    return this.entries()
+      .filter(({ facts }) => this.#owners.get(facts.sbdf) === domid)
+      .map(({ facts: { sbdf }, seized: { resources, irq } }) => ({ sbdf, resources, irq }));
   }
 
   add(taken: Taken, seized: Seized): void {
@@ -218,7 +225,8 @@ export class Registry {
 
   /** Takes a function from its guest that cannot even be opened to be reset. */
   quarantine(sbdf: Sbdf, failure: FunctionFailure): void {
-    const context: FunctionContext = { sbdf, owner: null, guestAddress: null, failure };
+    const heldBy = this.#owners.get(sbdf) ?? null;
+    const context: FunctionContext = { sbdf, owner: null, guestAddress: null, failure, heldBy };
     const snapshot = functionMachine.resolveState({ value: 'quarantined', context });
     const actor = createActor(functionMachine, { input: { sbdf }, snapshot });
     this.#put({ ...this.#expect(sbdf), mode: defaultMode, snapshot: actor.getPersistedSnapshot() });

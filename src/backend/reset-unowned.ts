@@ -11,7 +11,7 @@ import type { Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { type FunctionFacts, type Platform, type ResetMethod, resetMethods } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
-import type { Registry } from './registry.ts';
+import { type Entry, type Registry, contextOf } from './registry.ts';
 
 /**
  * Every way to reset a function, and why it can be used or not, first those that a reset would try. A model can be reset in
@@ -45,8 +45,9 @@ export async function resetUnowned(
   sbdf: Sbdf,
   emit: (event: BackendEvent) => void,
 ): Promise<ResetOutcome> {
-  return registry.whileUnowned(sbdf, async ({ seized, snapshot }) => {
-    platform.requireUnassigned(sbdf);
+  return registry.whileUnowned(sbdf, async (entry) => {
+    const { seized, snapshot } = entry;
+    takeFromLast(platform, registry, entry);
     const hardware = platform.openFunction(sbdf);
     let outcome: ResetOutcome | undefined;
     const machine = functionMachine.provide({
@@ -84,9 +85,19 @@ export async function resetUnowned(
     const error = new PcibackError(
       failure?.reason ?? 'RESET-FAILED',
       failure?.message ?? 'the reset failed',
-      'try again, or switch its slot off and on',
+      failure?.remedy ?? 'try again, or switch its slot off and on',
     );
     emit(makeEvent('reset.failed', { sbdf, ...failureDetails(error) }));
     throw error;
   });
+}
+
+/** A guest from which a function could not be taken as a whole may still have some of it. */
+function takeFromLast(platform: Platform, registry: Registry, entry: Entry): void {
+  const { sbdf } = entry.facts;
+  const heldBy = contextOf(entry).heldBy ?? undefined;
+  if (heldBy !== undefined) {
+    platform.revoke(heldBy, { sbdf, ...entry.seized }, registry.belongingsOf(heldBy));
+  }
+  platform.requireUnassigned(sbdf, heldBy);
 }

@@ -23,7 +23,9 @@
  *   they are on also names the request that did it, until its answer is known to be out. A request of that kind which finds
  *   the mark is the same request, run again, and is answered from the record;
  * - each vector is noted as soon as the hypervisor has given it, before it is in use. Vectors in a record that says that
- *   no interrupts are on are the leftovers of a request that was cut short, and are given back.
+ *   no interrupts are on are the leftovers of a request that was cut short, and are given back. Only a vector that is given in
+ *   the very moment of the kill is noted nowhere: its number is not known before, Xen tells nobody which ones a domain holds, and
+ *   to try them all could take one from somebody else. The domain keeps it until it ends.
  */
 const magic = 0x42494350;
 const version = 2;

@@ -36,14 +36,15 @@ export interface Seized {
 const switchedOff = [
   [CapabilityId.powerManagement, Pm.control, Pm.pmeEnable],
   [CapabilityId.msi, Msi.control, Msi.enable],
-  [CapabilityId.msix, Msix.control, Msix.enable],
+  [CapabilityId.msix, Msix.control, Msix.enable | Msix.functionMask],
 ] as const;
 
 /**
  * What seizing makes of a function whose registers read `before`; hardware is not touched. Throws HEADER-TYPE when the
  * layout of the header is neither type 0 nor type 1.
  *
- * The function can no longer reach memory nor wake the machine, and uses no message-signalled interrupts. The rest is left as
+ * The function can no longer reach memory nor wake the machine, and uses no message-signalled interrupts; none of them is masked
+ * by the function as a whole, as after a reset, or Xen would not assign it (xen/arch/x86/msi.c, pci_reset_msix_state). The rest is left as
  * it is: whether the host's driver left INTx switched off, say, is for the guest to see and for its driver to change.
  */
 export function seizedFrom(identity: FunctionIdentity, before: Image): Seized {

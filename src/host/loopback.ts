@@ -53,6 +53,10 @@ export class LoopbackPlatform implements Platform {
     // Nobody drives a model.
   }
 
+  hold(): void {
+    // Nobody else reaches for a model.
+  }
+
   requireUnassigned(): void {
     // There is no other toolstack.
   }

@@ -34,7 +34,7 @@ interface Gift {
   readonly take: () => number;
 }
 
-const errno = { ESRCH: 3, EBUSY: 16, EINVAL: 22, ENOSYS: 38, EOPNOTSUPP: 95 } as const;
+const errno = { ESRCH: 3, EBUSY: 16, ENODEV: 19, EINVAL: 22, ENOSYS: 38, EOPNOTSUPP: 95 } as const;
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
@@ -92,7 +92,7 @@ const permissions = (
 
 /**
  * Gives a guest everything that belongs to a function; what fails takes what was given with it, but for what belongs to `others` that
- * the guest has. Throws NO-IOMMU, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
+ * the guest has. Throws NO-PASSTHROUGH, FUNCTION-IN-USE, HYPERCALL-FAILED, or QUARANTINED when the guest keeps some of it.
  */
 export function assign(
   calls: Calls,
@@ -106,7 +106,7 @@ export function assign(
   const assignment: Gift = {
     what: 'the function itself',
     give: () => assignDevice(calls, domid, sbdf, withoutIommu),
-    take: () => calls.deassignDevice(domid, sbdf),
+    take: () => deassignDevice(calls, domid, sbdf),
   };
   for (const gift of [assignment, ...permissions(calls, domid, belongings, others)]) {
     const result = gift.give();
@@ -114,11 +114,33 @@ export function assign(
       given.push(gift);
       continue;
     }
-    for (const { take } of given.toReversed()) take();
-    throw gift === assignment
-      ? assignmentRefused(domid, belongings, result)
-      : hypercallFailed(`Xen does not give ${gift.what} of ${formatSbdf(sbdf)} to domain ${domid}`, result);
+    const refusal =
+      gift === assignment
+        ? assignmentRefused(domid, belongings, result)
+        : hypercallFailed(`Xen does not give ${gift.what} of ${formatSbdf(sbdf)} to domain ${domid}`, result);
+    const [kept] = takeAll(domid, sbdf, given);
+    if (!kept) throw refusal;
+    const message = `${refusal.message}; and ${kept.message}`;
+    throw new PcibackError('QUARANTINED', message, kept.remedy, { cause: refusal });
   }
+}
+
+/** Takes back what was given last first. All of it is tried; what comes back is what a domain that still exists did not lose. */
+function takeAll(domid: number, sbdf: Sbdf, gifts: readonly Gift[]): readonly PcibackError[] {
+  return gifts.toReversed().flatMap(({ what, take }) => {
+    const result = take();
+    return result === 0 || result === -errno.ESRCH ? [] : [notTaken(what, domid, sbdf, result)];
+  });
+}
+
+/** Whoever cannot take something from a domain destroys it: Xen takes everything from one that ends. */
+function notTaken(what: string, domid: number, sbdf: Sbdf, result: number): PcibackError {
+  const name = formatSbdf(sbdf);
+  return hypercallFailed(
+    `Xen does not take ${what} of ${name} from domain ${domid}`,
+    result,
+    `destroy domain ${domid}, which takes it back for certain; then: pciback reset ${name}`,
+  );
 }
 
 /**
@@ -133,6 +155,20 @@ function assignDevice(calls: Calls, domid: number, sbdf: Sbdf, withoutIommu: boo
   return withoutIommu && isUnsupported(result) ? 0 : result;
 }
 
+type Deassigning = Pick<Calls, 'deassignDevice'>;
+
+/** A toolstack may have taken it from the domain before us, and one without an IOMMU context never had it. */
+export function deassignDevice(calls: Deassigning, domid: number, sbdf: Sbdf): number {
+  const result = calls.deassignDevice(domid, sbdf);
+  return result === -errno.ENODEV || isUnsupported(result) ? 0 : result;
+}
+
+/** The function reaches nothing of the domain afterwards. Throws HYPERCALL-FAILED. */
+export function deassign(calls: Deassigning, domid: number, sbdf: Sbdf): void {
+  const result = deassignDevice(calls, domid, sbdf);
+  if (result !== 0 && result !== -errno.ESRCH) throw notTaken('the assignment', domid, sbdf, result);
+}
+
 const isUnsupported = (result: number): boolean => result === -errno.ENOSYS || result === -errno.EOPNOTSUPP;
 
 /**
@@ -145,15 +181,7 @@ export function revoke(
   belongings: Belongings,
   others: readonly Belongings[] = [],
 ): void {
-  let failure: PcibackError | undefined;
-  for (const { what, take } of permissions(calls, domid, belongings, others).toReversed()) {
-    const result = take();
-    if (result === 0 || result === -errno.ESRCH) continue;
-    failure ??= hypercallFailed(
-      `Xen does not take ${what} of ${formatSbdf(belongings.sbdf)} from domain ${domid}`,
-      result,
-    );
-  }
+  const [failure] = takeAll(domid, belongings.sbdf, permissions(calls, domid, belongings, others));
   if (failure) throw failure;
 }
 
@@ -182,10 +210,10 @@ export function assignedToAnother(sbdf: Sbdf): PcibackError {
 }
 
 /** A hypercall that came back with a negative errno. */
-export function hypercallFailed(what: string, result: number): PcibackError {
-  return new PcibackError(
-    'HYPERCALL-FAILED',
-    `${what}: ${getSystemErrorName(result)}`,
-    "see what Xen says of it: xl dmesg, with loglvl=all on Xen's command line",
-  );
+export function hypercallFailed(
+  what: string,
+  result: number,
+  remedy = "see what Xen says of it: xl dmesg, with loglvl=all on Xen's command line",
+): PcibackError {
+  return new PcibackError('HYPERCALL-FAILED', `${what}: ${getSystemErrorName(result)}`, remedy);
 }

@@ -111,13 +111,22 @@ export interface Platform {
    * for, and with everything undone when that cannot be done.
    */
   takeFromHost(facts: FunctionFacts, force: boolean, guest?: number): Promise<Taken>;
-  /** Throws FUNCTION-IN-USE when another toolstack has assigned a function to a guest that is none of ours. */
-  requireUnassigned(sbdf: Sbdf): void;
+  /**
+   * Does again what `takeFromHost` does to a function when the host's driver has let go of it; what is so already stays so. Throws
+   * FUNCTION-IN-USE when another toolstack has assigned it to a guest, or HYPERCALL-FAILED.
+   */
+  hold(facts: FunctionFacts): void;
+  /**
+   * Throws FUNCTION-IN-USE when another toolstack has assigned a function to a guest that is none of ours. From `guest`, which had it
+   * last, it is taken.
+   */
+  requireUnassigned(sbdf: Sbdf, guest?: number): void;
   /** Gives it back to the driver that had it. Rejects with FUNCTION-IN-USE when a guest has it by other hands. */
   returnToHost(taken: Taken): Promise<void>;
   /**
    * Gives a guest the function: its memory, ports and legacy interrupt, and to the function the guest's memory to reach for. All or
-   * nothing; what the guest has already, with `others` too, it keeps. Throws NOT-HIDDEN, NO-PASSTHROUGH, FUNCTION-IN-USE or HYPERCALL-FAILED.
+   * nothing; what the guest has already, with `others` too, it keeps. Throws NOT-HIDDEN, NO-PASSTHROUGH, FUNCTION-IN-USE or
+   * HYPERCALL-FAILED; QUARANTINED when it could not be undone.
    */
   assign(domid: number, belongings: Belongings, others: readonly Belongings[]): void;
   /**
@@ -125,7 +134,10 @@ export interface Platform {
    * before the reset. Throws HYPERCALL-FAILED.
    */
   revoke(domid: number, belongings: Belongings, others: readonly Belongings[]): void;
-  /** The function reaches nothing of the guest any more. Comes after its reset, whatever that came to. */
+  /**
+   * The function reaches nothing of the guest any more. Comes after its reset, whatever that came to. One that a toolstack has
+   * deassigned, or that was taken from a dead domain, is not the guest's any more. Throws HYPERCALL-FAILED.
+   */
   deassign(domid: number, sbdf: Sbdf): void;
   domainState(domid: number): DomainState;
   /** Whether the host's own back-end has picked up the PCI device of a guest. */

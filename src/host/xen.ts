@@ -10,7 +10,15 @@ import { type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { refuseInUse, usersOf } from './in-use.ts';
 import { kernelServes, takeFromKernel } from './kernel-backend.ts';
-import { assign, assignedToAnother, hypercallFailed, quarantineDomid, revoke } from './permissions.ts';
+import {
+  assign,
+  assignedToAnother,
+  deassign,
+  deassignDevice,
+  hypercallFailed,
+  quarantineDomid,
+  revoke,
+} from './permissions.ts';
 import type {
   Belongings,
   DomainState,
@@ -81,6 +89,10 @@ export class XenPlatform implements Platform {
     }
   }
 
+  hold(facts: FunctionFacts): void {
+    this.#hold(facts, this.driverOf(facts.sbdf));
+  }
+
   /** The kernel's stub has told Xen of the table already, and tells it again when it loses the function. */
   #hold(now: FunctionFacts, stub: string | null, guest?: number): void {
     if (stub === 'pci-stub' && hasMsix(now)) this.#prepareMsix(now.sbdf);
@@ -102,8 +114,8 @@ export class XenPlatform implements Platform {
     if (result === -EBUSY && !masksAllVectors(now)) throw assignedToAnother(sbdf);
   }
 
-  requireUnassigned(sbdf: Sbdf): void {
-    this.#quarantine(this.factsOf(sbdf));
+  requireUnassigned(sbdf: Sbdf, guest?: number): void {
+    this.#quarantine(this.factsOf(sbdf), guest);
   }
 
   /** Who was killed before may have told Xen as well. */
@@ -117,7 +129,8 @@ export class XenPlatform implements Platform {
     const { sbdf } = facts;
     const stub = this.driverOf(sbdf);
     this.requireUnassigned(sbdf);
-    this.#hypervisor.deassignDevice(quarantineDomid, sbdf);
+    const result = deassignDevice(this.#hypervisor, quarantineDomid, sbdf);
+    if (result !== 0) throw hypercallFailed(`Xen does not give ${formatSbdf(sbdf)} back to the host`, result);
     if (stub === 'pci-stub' && hasMsix(facts)) this.#hypervisor.releaseMsix(sbdf);
     try {
       if (former) await unbindStub(this.#host, facts, former);
@@ -151,9 +164,8 @@ export class XenPlatform implements Platform {
     revoke(this.#hypervisor, domid, belongings, others);
   }
 
-  /** One that a toolstack has deassigned, or that Xen took from a dead domain, is not the domain's any more. */
   deassign(domid: number, sbdf: Sbdf): void {
-    this.#hypervisor.deassignDevice(domid, sbdf);
+    deassign(this.#hypervisor, domid, sbdf);
   }
 
   domainState(domid: number): DomainState {

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Piscina } from 'piscina';
 import { expect, onTestFinished, test } from 'vitest';
@@ -11,7 +12,7 @@ import { XenbusState, backendPath, frontendPath } from '../../src/xenbus/index.t
 import type { GuestTask } from '../../workers/messages.ts';
 import { Loopback } from '../toolstack/loopback.ts';
 
-const { Initialising, InitWait, Initialised, Closed } = XenbusState;
+const { Initialising, InitWait, Initialised, Connected, Closing, Closed } = XenbusState;
 
 /** A host on which the kernel's back-end serves guests, and lets go of them or does not. */
 class KernelPlatform extends LoopbackPlatform {
@@ -121,4 +122,50 @@ test('a guest that the kernel does not let go of keeps no other from being serve
   await guests.follow(undefined);
   await isWaiting(6);
   expect(told('warning')).toMatchObject([{ domid: 5, message: 'it does not let go' }]);
+});
+
+const sawClosed = { reason: 'KERNEL-BACKEND', remedy: expect.stringContaining('xen-pcifront') as string };
+
+test.each([Closing, Closed])(
+  'a front-end that sees the Closed of the kernel’s back-end, and goes to %i, is explained',
+  async (state) => {
+    const { loopback, platform, guests, begin, told } = await host();
+    await begin(5, Initialising);
+    await begin(6, Initialising);
+    platform.serves.add(5).add(6);
+    platform.letGo = async (domid) => {
+      await loopback.setState(backendPath(domid), Closed);
+      await loopback.setState(frontendPath(domid), domid === 5 ? Connected : state);
+    };
+    await guests.follow(undefined);
+    await expect.poll(() => told('warning')).toMatchObject([{ domid: 6, ...sawClosed }]);
+  },
+);
+
+test('so is one that sees it only when its guest has been taken', async () => {
+  const { loopback, platform, guests, begin, isWaiting, told } = await host();
+  await begin(5, Initialising);
+  platform.serves.add(5);
+  await guests.follow(undefined);
+  await isWaiting(5);
+  expect(told('warning')).toEqual([]);
+  await loopback.setState(frontendPath(5), Closed);
+  await expect.poll(() => told('warning')).toMatchObject([{ domid: 5, ...sawClosed }]);
+  await loopback.setState(frontendPath(5), Closed);
+  await isWaiting(5);
+  expect(told('warning')).toHaveLength(1);
+});
+
+test('a guest that is on its way out has nothing to explain', async () => {
+  const { loopback, platform, guests, begin, told } = await host();
+  for (const domid of [5, 6, 7]) await begin(domid, Initialising);
+  platform.serves.add(5).add(6).add(7);
+  platform.letGo = async (domid) => {
+    await loopback.setState(backendPath(domid), Closed);
+    if (domid === 5) await loopback.store.write(`${backendPath(5)}/online`, '0');
+    if (domid === 6) await writeFile(join(loopback.directory, 'dom/6'), 'shutdown 0\n');
+    await loopback.setState(frontendPath(domid), Closed);
+  };
+  await guests.follow(undefined);
+  await expect.poll(() => told('warning')).toMatchObject([{ domid: 7, ...sawClosed }]);
 });

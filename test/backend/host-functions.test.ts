@@ -1,7 +1,11 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { formatSbdf } from '../../src/address.ts';
 import { HostFunctions } from '../../src/backend/host-functions.ts';
 import { Registry } from '../../src/backend/registry.ts';
+import { CapabilityId, Msix } from '../../src/config-space/bits.ts';
+import { findCapability } from '../../src/config-space/capabilities.ts';
+import { PcibackError } from '../../src/errors.ts';
 import { type FunctionFacts, LoopbackPlatform } from '../../src/host/index.ts';
 import type { Taken } from '../../src/host/platform.ts';
 import type { BackendEvent } from '../../src/monitor/index.ts';
@@ -11,6 +15,9 @@ import { Loopback } from '../toolstack/loopback.ts';
 
 const nic: FunctionFacts = { ...captured('8086:10d3'), resetMethods: ['flr'] };
 const other: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:00.0') };
+/** One without a way to reset it. */
+const stuck: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:01.0'), resetMethods: [] };
+const msixControl = (findCapability(nic.config, CapabilityId.msix) ?? expect.unreachable()) + Msix.control;
 const former = { formerDriver: null, powerControl: null };
 
 /** A host with two real functions, whose drivers the test plays: models stand in for their registers. */
@@ -18,9 +25,10 @@ class PlayedHost extends LoopbackPlatform {
   override readonly kind = 'xen';
   readonly drivers = new Map<number, string | null>();
   readonly takenFor: (number | undefined)[] = [];
+  readonly returned: Taken[] = [];
 
   override factsOf(at = nic.sbdf): FunctionFacts | null {
-    const facts = [nic, other].find((each) => each.sbdf === at);
+    const facts = [nic, other, stuck].find((each) => each.sbdf === at);
     return facts ? { ...facts, driver: this.drivers.get(at) ?? null } : null;
   }
 
@@ -32,13 +40,20 @@ class PlayedHost extends LoopbackPlatform {
     await super.takeFromHost(facts);
     this.takenFor.push(guest);
     const driver = this.drivers.get(facts.sbdf) ?? null;
-    this.drivers.set(facts.sbdf, 'pciback');
-    const formerDriver = driver === 'pciback' ? null : driver;
+    const isStub = driver === 'pciback' || driver === 'pci-stub';
+    if (!isStub) this.drivers.set(facts.sbdf, 'pciback');
+    const formerDriver = isStub ? null : driver;
     return {
       facts: { ...facts, driver: formerDriver },
       former: { ...former, formerDriver },
       wasDriven: true,
     };
+  }
+
+  override async returnToHost(taken?: Taken): Promise<void> {
+    if (!taken) return;
+    this.returned.push(taken);
+    if (taken.former) this.drivers.set(taken.facts.sbdf, taken.former.formerDriver);
   }
 }
 
@@ -82,6 +97,37 @@ test('a function that is claimed for a guest of the kernel’s is not taken for 
   expect(platform.takenFor).toEqual([]);
 });
 
+test.each([
+  ['e1000e', [{ formerDriver: 'e1000e' }], 'e1000e'],
+  ['pci-stub', [null], 'pci-stub'],
+  // A toolstack offers it to its guests: there it is looked for.
+  ['pciback', [], 'pciback'],
+])('a function that cannot be seized goes back to %s', async (driver, formers, after) => {
+  const { platform, registry, store, host } = await setting({ [nic.sbdf]: driver });
+  await store.write(driverPath(nic.sbdf), '/sys/bus/pci/drivers/igb');
+  platform.openFunction = () => {
+    throw new PcibackError('NO-PERMISSION', 'its registers cannot be opened', 'run it as root');
+  };
+  await expect(host.hide(nic.sbdf, false)).rejects.toMatchObject({ reason: 'NO-PERMISSION' });
+  expect(registry.get(nic.sbdf)).toBeUndefined();
+  expect(platform.returned.map(({ former: put }) => put)).toMatchObject(formers);
+  expect(platform.driverOf(nic.sbdf)).toBe(after);
+});
+
+test('a function that cannot be reset is quarantined once none of its vectors keeps Xen from that', async () => {
+  const { platform, host } = await setting({ [stuck.sbdf]: 'e1000e' });
+  const masked: boolean[] = [];
+  platform.requireUnassigned = (at = stuck.sbdf) => {
+    const hardware = platform.openFunction(at);
+    masked.push((hardware.read(msixControl, 2) & Msix.functionMask) !== 0);
+    hardware.close();
+  };
+  await platform.takeFromHost(stuck);
+  platform.openFunction(stuck.sbdf).write(msixControl, 2, Msix.functionMask);
+  await host.hide(stuck.sbdf, false);
+  expect(masked).toEqual([false]);
+});
+
 test('two who ask for the same function at the same time wait for one taking', async () => {
   const { platform, host } = await setting({ [nic.sbdf]: 'e1000e' });
   await Promise.all([host.hide(nic.sbdf, false), host.hide(nic.sbdf, false)]);
@@ -97,6 +143,35 @@ test('a function that a driver of the host has got back by other hands is hidden
   expect(events).toContainEqual(expect.objectContaining({ type: 'function.unhidden', to: 'e1000e' }));
 });
 
+test('functions that no guest has are held anew at the start, and what keeps one from that keeps no other from it', async () => {
+  const { platform, registry, host, events } = await setting({
+    [nic.sbdf]: 'e1000e',
+    [other.sbdf]: 'e1000e',
+  });
+  const held: number[] = [];
+  const failing = new PcibackError('HYPERCALL-FAILED', 'Xen does not', 'see xl dmesg');
+  platform.hold = (facts?: FunctionFacts) => {
+    held.push(facts?.sbdf ?? expect.unreachable());
+    if (facts?.sbdf === nic.sbdf) throw failing;
+  };
+  host.reconcile();
+  expect(held).toEqual([]);
+  await host.hide(nic.sbdf, false);
+  await host.hide(other.sbdf, false);
+  host.reconcile();
+  expect(held).toEqual([nic.sbdf, other.sbdf]);
+  expect(events.filter(({ type }) => type === 'warning')).toMatchObject([
+    { subject: formatSbdf(nic.sbdf), reason: 'HYPERCALL-FAILED', remedy: 'see xl dmesg' },
+  ]);
+  // What a guest has is left as it is, and so is what another toolstack has given to one.
+  registry.claim(nic.sbdf, 7);
+  platform.hold = () => {
+    throw new PcibackError('FUNCTION-IN-USE', 'Xen has assigned it to another domain', 'see who has it');
+  };
+  host.reconcile();
+  expect(events.filter(({ type }) => type === 'warning')).toHaveLength(1);
+});
+
 test('a function that shares a page with another is given to no guest unless that one is hidden and free, or its', async () => {
   const { registry, host } = await setting({ [nic.sbdf]: 'e1000e', [other.sbdf]: 'e1000e' });
   const refusal = expect.objectContaining({ reason: 'NOT-ISOLATED' });
@@ -106,4 +181,40 @@ test('a function that shares a page with another is given to no guest unless tha
   registry.claim(other.sbdf, 7);
   expect(() => host.requireIsolated(nic.sbdf, 7)).not.toThrow();
   expect(() => host.requireIsolated(nic.sbdf, 8)).toThrow(refusal);
+});
+
+test('a function goes back to its driver only when no guest reaches its registers by a page that it shares', async () => {
+  const { platform, registry, host } = await setting({ [nic.sbdf]: 'e1000e', [other.sbdf]: 'e1000e' });
+  await host.hide(nic.sbdf, false);
+  await host.hide(other.sbdf, false);
+  registry.claim(other.sbdf, 7);
+  for (const force of [false, true]) {
+    await expect(host.unhide(nic.sbdf, force)).rejects.toMatchObject({
+      reason: 'NOT-ISOLATED',
+      remedy: expect.stringContaining(`pciback detach 7 ${formatSbdf(other.sbdf)}`) as string,
+    });
+  }
+  expect(platform.driverOf(nic.sbdf)).toBe('pciback');
+  expect(registry.ownerOf(nic.sbdf)).toBeUndefined();
+  registry.disclaim(other.sbdf, 7);
+  await host.unhide(nic.sbdf, false);
+  expect(platform.driverOf(nic.sbdf)).toBe('e1000e');
+});
+
+test('while a function is given back no guest is given one that shares a page with it', async () => {
+  const { platform, host } = await setting({ [nic.sbdf]: 'e1000e', [other.sbdf]: 'e1000e' });
+  await host.hide(nic.sbdf, false);
+  await host.hide(other.sbdf, false);
+  const isolated = () => host.requireIsolated(other.sbdf, 7);
+  expect(isolated).not.toThrow();
+  let refusal: unknown;
+  platform.returnToHost = async () => {
+    try {
+      isolated();
+    } catch (error) {
+      refusal = error;
+    }
+  };
+  await host.unhide(nic.sbdf, false);
+  expect(refusal).toMatchObject({ reason: 'NOT-ISOLATED' });
 });

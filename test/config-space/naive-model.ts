@@ -169,6 +169,7 @@ export class NaiveFunction {
     };
     if (msi !== undefined) clear(msi + 2, 0);
     if (msix !== undefined) clear(msix + 3, 7);
+    if (msix !== undefined) clear(msix + 3, 6);
     if (pm !== undefined) clear(pm + 5, 0);
     clear(4, 2);
   }

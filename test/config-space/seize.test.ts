@@ -29,8 +29,15 @@ describe('seizing', () => {
 
   it('switches off the interrupts of a function that a driver left running, and nothing else', () => {
     const running = { ...nic, 0x04: '0604', 0xcc: '0000' };
-    expect(seizing({ ...running, 0xa2: '04c0' }).written).toEqual(['4/2=402', 'a2/2=4004']);
+    expect(seizing({ ...running, 0xa2: '0480' }).written).toEqual(['4/2=402', 'a2/2=4']);
     expect(seizing({ ...running, 0xd2: '8100' }).written).toEqual(['4/2=402', 'd2/2=80']);
+  });
+
+  it('lets no mask on all vectors of MSI-X stay, with which Xen gives the function to nobody', () => {
+    for (const control of ['0440', '04c0']) {
+      const { written } = seizing({ ...nic, 0x04: '0300', 0xcc: '0000', 0xa2: control });
+      expect(written).toEqual(['a2/2=4']);
+    }
   });
 
   it.each([nic, bridge, { ...nic, 0x04: 'ffff', 0xa2: '04c0', 0xd2: '8100', 0xcc: 'ffff' }])(

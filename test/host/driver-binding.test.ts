@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { formatSbdf } from '../../src/address.ts';
 import {
   bindStub,
+  driverOf,
   formerBinding,
+  requireStub,
   type StubDriver,
   stubDriver,
   unbindStub,
@@ -43,6 +45,42 @@ describe('the stub driver', () => {
       remedy: 'modprobe pci-stub',
     });
     expect(host.writes).toEqual([]);
+  });
+});
+
+describe('the driver of a function', () => {
+  it('is the one that has it now', async () => {
+    const host = hostWith('pci-stub');
+    expect(driverOf(host, nic.sbdf)).toBe('e1000e');
+    await bindStub(host, nic);
+    expect(driverOf(host, nic.sbdf)).toBe('pci-stub');
+  });
+
+  it('is none where none has it, and where there is no such function', () => {
+    const host = hostWith('pci-stub', idle);
+    expect(driverOf(host, idle.sbdf)).toBeNull();
+    host.unplug();
+    expect(driverOf(host, idle.sbdf)).toBeNull();
+  });
+
+  it.each(['pciback', 'pci-stub'] as const)(
+    'may be %s where a guest is to get the function',
+    async (stub) => {
+      const host = hostWith(stub);
+      await bindStub(host, nic);
+      expect(() => requireStub(host, nic.sbdf)).not.toThrow();
+    },
+  );
+
+  it.each([
+    [nic, 'e1000e has it'],
+    [idle, 'no driver has it'],
+  ])('may not be another there, nor none', (facts, message) => {
+    const host = hostWith('pci-stub', facts);
+    expect(() => requireStub(host, facts.sbdf)).toThrow(failing('NOT-HIDDEN', message));
+    expect(() => requireStub(host, facts.sbdf)).toThrow(
+      expect.objectContaining({ remedy: `hide it again: pciback hide ${bdf}` }),
+    );
   });
 });
 
@@ -252,7 +290,8 @@ describe('giving a function back', () => {
 
 /** A process that is killed undoes nothing; the next one knows what the first has stored, and sees the rest. */
 describe('after a process that was killed', () => {
-  it.each(['pciback', 'pci-stub'] as const)('between any two writes, with %s', async (stub) => {
+  /** A host for each write at which who took its function was killed. */
+  async function* killedWhileTaking(stub: StubDriver) {
     const binding = await writesOf((host) => bindStub(host, nic), stub, nic);
     for (let lifetime = 0; lifetime < binding; lifetime += 1) {
       const host = hostWith(stub);
@@ -260,8 +299,13 @@ describe('after a process that was killed', () => {
       const stored = await formerBinding(host, nic);
       host.lifetime = lifetime;
       await expect(bindStub(host, nic)).rejects.toThrow('killed');
-
       host.lifetime = Number.POSITIVE_INFINITY;
+      yield { host, state, stored };
+    }
+  }
+
+  it.each(['pciback', 'pci-stub'] as const)('between any two writes, with %s', async (stub) => {
+    for await (const { host, state, stored } of killedWhileTaking(stub)) {
       expect(await bindStub(host, nic)).toMatchObject({ stub });
       expect(host.state).toMatchObject({ driver: stub, enable: '1', power: 'on' });
       await unbindStub(host, nic, stored);
@@ -270,15 +314,7 @@ describe('after a process that was killed', () => {
   });
 
   it.each(['pciback', 'pci-stub'] as const)('what was half taken is given back, with %s', async (stub) => {
-    const binding = await writesOf((host) => bindStub(host, nic), stub, nic);
-    for (let lifetime = 0; lifetime < binding; lifetime += 1) {
-      const host = hostWith(stub);
-      const { state } = host;
-      const stored = await formerBinding(host, nic);
-      host.lifetime = lifetime;
-      await expect(bindStub(host, nic)).rejects.toThrow('killed');
-
-      host.lifetime = Number.POSITIVE_INFINITY;
+    for await (const { host, state, stored } of killedWhileTaking(stub)) {
       await unbindStub(host, nic, stored);
       expect(host.state).toEqual(state);
     }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { makeSbdf } from '../../src/address.ts';
-import { assign, quarantineDomid, revoke } from '../../src/host/permissions.ts';
+import { assign, deassign, quarantineDomid, revoke } from '../../src/host/permissions.ts';
 import type { Belongings } from '../../src/host/platform.ts';
 
 const sbdf = makeSbdf(0, 3, 0, 0);
@@ -16,6 +16,8 @@ const EBUSY = -16;
 const ENODEV = -19;
 const EINVAL = -22;
 const EPERM = -1;
+const ENOSPC = -28;
+const ENOSYS = -38;
 const ESRCH = -3;
 const EOPNOTSUPP = -95;
 
@@ -92,6 +94,21 @@ describe('assign', () => {
     expect(asked.slice(asked.indexOf('irq 23 true') + 1)).toEqual(['ports c000+20 false', 'deassign 7']);
   });
 
+  it.each(['deassign 7', 'memory febc0000+20000 false'])(
+    'calls a function quarantined that was given in part, and of which %s fails',
+    (undoing) => {
+      const { calls, asked } = hypervisor({ 'map 23': ENOSPC, [undoing]: EPERM });
+      expect(() => assign(calls, 7, nic, false)).toThrow(
+        expect.objectContaining({
+          reason: 'QUARANTINED',
+          message: expect.stringMatching(/ENOSPC.*EPERM/) as string,
+          remedy: expect.stringContaining('destroy domain 7') as string,
+        }),
+      );
+      expect(asked.slice(-3)).toEqual(['ports c000+20 false', 'memory febc0000+20000 false', 'deassign 7']);
+    },
+  );
+
   it('takes over an assignment that a toolstack has made to this guest', () => {
     const { calls, asked } = hypervisor({ 'assign 7': [EBUSY, 0] });
     assign(calls, 7, nic, false);
@@ -163,6 +180,27 @@ describe('revoke', () => {
     expect(() => revoke(gone.calls, 7, nic)).not.toThrow();
     const taken = hypervisor({ 'irq 23 false': EINVAL, 'unmap 23': EINVAL });
     expect(() => revoke(taken.calls, 7, nic)).not.toThrow();
+  });
+});
+
+describe('deassign', () => {
+  it('is content when the domain does not have it, is gone, or never could have had it', () => {
+    for (const result of [0, ENODEV, ESRCH, EOPNOTSUPP, ENOSYS]) {
+      const { calls, asked } = hypervisor({ 'deassign 7': result });
+      expect(() => deassign(calls, 7, sbdf)).not.toThrow();
+      expect(asked).toEqual(['deassign 7']);
+    }
+  });
+
+  it('tells why the function stays with the guest, and how to get it back', () => {
+    const { calls } = hypervisor({ 'deassign 7': EPERM });
+    expect(() => deassign(calls, 7, sbdf)).toThrow(
+      expect.objectContaining({
+        reason: 'HYPERCALL-FAILED',
+        message: 'Xen does not take the assignment of 0000:03:00.0 from domain 7: EPERM',
+        remedy: expect.stringMatching(/destroy domain 7.*pciback reset 0000:03:00\.0/) as string,
+      }),
+    );
   });
 });
 

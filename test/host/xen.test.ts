@@ -6,7 +6,7 @@ import { FakeHost } from './support/fake-host.ts';
 import { captured } from './support/functions.ts';
 
 const nic = { ...captured('8086:10d3'), driver: 'e1000e' };
-const [EBUSY, ENODEV] = [-16, -19];
+const [EIO, EBUSY, ENODEV] = [-5, -16, -19];
 const hostDomid = 0;
 
 /** What Xen knows of one function: whose it is, and whether its MSI-X table is known (xen/drivers/passthrough/pci.c, msi.c). */
@@ -100,6 +100,43 @@ test('a hidden function that another toolstack has given to a guest is neither r
   await expect(platform.returnToHost(taken)).rejects.toMatchObject(inUse);
   expect(host.driver).toBe('pci-stub');
   expect(xen).toMatchObject({ owner: 7, prepared: true });
+});
+
+test('a function that Xen does not take out of quarantine is not given to a driver that could do nothing with it', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const taken = await platform.takeFromHost(nic, true);
+  xen.deassignDevice = () => EIO;
+  await expect(platform.returnToHost(taken)).rejects.toMatchObject({ reason: 'HYPERCALL-FAILED' });
+  expect(host.driver).toBe('pci-stub');
+  expect(xen).toMatchObject({ owner: quarantineDomid, prepared: true });
+});
+
+test('a function that Xen does not take from a guest is told of; one that the guest has lost already is not', async () => {
+  const { xen, platform } = machine('pci-stub');
+  await platform.takeFromHost(nic, true);
+  expect(() => platform.deassign(7, nic.sbdf)).not.toThrow();
+  xen.deassignDevice = () => EIO;
+  expect(() => platform.deassign(7, nic.sbdf)).toThrow(
+    expect.objectContaining({ reason: 'HYPERCALL-FAILED' }),
+  );
+});
+
+test('what a process that was killed took back from Xen is told again, and not told twice', async () => {
+  for (const lost of [true, false]) {
+    const { xen, platform } = machine('pci-stub');
+    const { facts } = await platform.takeFromHost(nic, true);
+    if (lost) Object.assign(xen, { owner: hostDomid, prepared: false });
+    platform.hold(facts);
+    expect(xen).toMatchObject({ owner: quarantineDomid, prepared: true });
+  }
+});
+
+test('what a guest kept of a function is taken before it is looked after again', async () => {
+  const { xen, platform } = machine('pci-stub');
+  await platform.takeFromHost(nic, true);
+  xen.owner = 7;
+  platform.requireUnassigned(nic.sbdf, 7);
+  expect(xen.owner).toBe(quarantineDomid);
 });
 
 test('a function that its stub does not let go of stays ready for guests', async () => {

@@ -15,7 +15,7 @@ import { done, failed, follow, leafStates, stateName, withEndlessEffects } from 
 const sbdf = makeSbdf(0, 3, 0, 0);
 const guestAddress = makeSbdf(0, 0, 1, 0);
 const machine = withEndlessEffects(functionMachine);
-const owned: FunctionContext = { sbdf, owner: 5, guestAddress, failure: null };
+const owned: FunctionContext = { sbdf, owner: 5, guestAddress, failure: null, heldBy: null };
 
 const events: FunctionEvent[] = [
   { type: 'bind', owner: 5, guestAddress },
@@ -51,6 +51,8 @@ describe.each(Object.keys(table))('in %s', (state) => {
 });
 
 const broken = new PcibackError('RESET-FAILED', 'the BARs differ', 'power the slot off');
+const failure = { reason: 'RESET-FAILED', message: 'the BARs differ', remedy: 'power the slot off' } as const;
+const halfGiven = new PcibackError('QUARANTINED', 'Xen gave half of it', 'destroy the guest');
 const outcome = { method: 'flr', milliseconds: 101 };
 
 test.each([
@@ -63,7 +65,7 @@ test.each([
       ...owned,
       owner: null,
       guestAddress: null,
-      failure: { reason: 'RESET-FAILED', message: 'the BARs differ' },
+      failure,
     },
   ],
   ['connected.flr', done(functionMachine, 'connected.flr', outcome), 'connected.serving', owned],
@@ -71,7 +73,7 @@ test.each([
     'connected.flr',
     failed(functionMachine, 'connected.flr', broken),
     'connected.dead',
-    { ...owned, failure: { reason: 'RESET-FAILED', message: 'the BARs differ' } },
+    { ...owned, failure },
   ],
   ['reset', done(functionMachine, 'reset', outcome), 'hidden', { ...owned, owner: null, guestAddress: null }],
   [
@@ -82,7 +84,20 @@ test.each([
       ...owned,
       owner: null,
       guestAddress: null,
-      failure: { reason: 'RESET-FAILED', message: 'the BARs differ' },
+      failure,
+      heldBy: 5,
+    },
+  ],
+  [
+    'binding',
+    failed(functionMachine, 'binding', halfGiven),
+    'quarantined',
+    {
+      ...owned,
+      owner: null,
+      guestAddress: null,
+      failure: { reason: 'QUARANTINED', message: 'Xen gave half of it', remedy: 'destroy the guest' },
+      heldBy: 5,
     },
   ],
 ] as const)('%s, when its effect ends with %o', (state, event, expected, context) => {

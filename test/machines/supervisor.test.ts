@@ -53,7 +53,7 @@ test('a daemon that loses xenstored while it comes up is severed when it is up',
   expect(follow(machine, 'hiding', lost.context, done(supervisorMachine, 'hiding')).state).toBe('severed');
 });
 
-const failure = { reason: 'NO-XENSTORE', message: 'nobody answers' };
+const failure = { reason: 'NO-XENSTORE', message: 'nobody answers', remedy: 'start xenstored' };
 
 test.each([
   ['opening', 'failing', { severed: false, failure }],

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { type Snapshot, createActor } from 'xstate';
-import { functionMachine } from '../../machines/function.ts';
+import { type FunctionContext, functionMachine } from '../../machines/function.ts';
 import { makeSbdf } from '../../src/address.ts';
 import { defaultMode, seize } from '../../src/config-space/index.ts';
+import { PcibackError } from '../../src/errors.ts';
 import { type Delay, type FunctionFacts, LoopbackPlatform, captureInventory } from '../../src/host/index.ts';
 import type { Belongings } from '../../src/host/platform.ts';
 import { AssignedFunction } from '../../workers/assigned-function.ts';
@@ -210,4 +211,66 @@ test('a function whose interrupts cannot be brought back when it wakes up is res
   (await nextReset())();
   await expect.poll(() => assigned.filter.record.resetting).toBe(false);
   assigned.letGo();
+});
+
+const refusal = (what: string) => new PcibackError('HYPERCALL-FAILED', what, `destroy the guest (${what})`);
+
+/** Takes a function away while the hypervisor refuses some of that: what was done all the same, and what came of it. */
+async function takenAwayWith(refused: { readonly revoke?: true; readonly deassign?: true }) {
+  const asked: string[] = [];
+  const call = (name: 'revoke' | 'deassign') => () => {
+    asked.push(name);
+    if (refused[name]) throw refusal(name);
+  };
+  platform.revoke = call('revoke');
+  platform.deassign = call('deassign');
+  const reports: FromWorker[] = [];
+  const assigned = assign(hidden, reports);
+  await assigned.bind();
+  const released = assigned.release();
+  const end = await nextReset();
+  asked.push('reset');
+  end();
+  await released;
+  const { to, snapshot } = reports.findLast((report) => report.is === 'function') ?? expect.unreachable();
+  return { asked, to, context: (snapshot as unknown as { context: FunctionContext }).context };
+}
+
+test('a function that the hypervisor does not take from its guest is quarantined, with why and what to do', async () => {
+  const { asked, to, context } = await takenAwayWith({ deassign: true });
+  expect(asked).toEqual(['revoke', 'reset', 'deassign']);
+  expect(to).toBe('quarantined');
+  expect(context).toMatchObject({
+    owner: null,
+    heldBy: 5,
+    failure: { reason: 'HYPERCALL-FAILED', message: 'deassign', remedy: 'destroy the guest (deassign)' },
+  });
+});
+
+test('a function whose registers its guest keeps is reset and taken from it all the same, and quarantined', async () => {
+  const { asked, to, context } = await takenAwayWith({ revoke: true });
+  expect(asked).toEqual(['revoke', 'reset', 'deassign']);
+  expect(to).toBe('quarantined');
+  expect(context).toMatchObject({ heldBy: 5, failure: { reason: 'HYPERCALL-FAILED', message: 'revoke' } });
+});
+
+test('all that kept a function from being taken back is told', async () => {
+  const { context } = await takenAwayWith({ revoke: true, deassign: true });
+  expect(context.failure).toMatchObject({
+    message: 'revoke; deassign',
+    remedy: 'destroy the guest (revoke)',
+  });
+});
+
+test('a function that is given in part only, and not taken back, is quarantined and refused', async () => {
+  platform.assign = () => {
+    throw new PcibackError('QUARANTINED', 'Xen gave half of it', 'destroy the guest');
+  };
+  const reports: FromWorker[] = [];
+  const assigned = assign(hidden, reports);
+  await expect(assigned.bind()).rejects.toMatchObject({ reason: 'QUARANTINED', remedy: 'destroy the guest' });
+  expect(reports.findLast((report) => report.is === 'function')).toMatchObject({
+    to: 'quarantined',
+    snapshot: { context: { owner: null, heldBy: 5 } },
+  });
 });
