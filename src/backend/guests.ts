@@ -4,8 +4,9 @@ import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.t
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import { ConnectionLost, reconcile } from '../xenstore/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
-import { GuestSession, type SessionHost } from './guest-session.ts';
+import { GuestSession } from './guest-session.ts';
 import { readGuestView } from './guest-view.ts';
+import type { SessionHost } from './session-host.ts';
 
 export class Guests {
   readonly #host: SessionHost;

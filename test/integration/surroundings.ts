@@ -18,7 +18,9 @@ import { Subject, concatMap, filter, firstValueFrom, timer } from 'rxjs';
 import { type ModelFunction, openModel } from '../../src/host/index.ts';
 
 /** The bundled captures, whatever this machine has. */
-export const captures: readonly FunctionFacts[] = demoInventory(1, { bus: '/nonexistent' }).functions;
+export const captures: readonly FunctionFacts[] = demoInventory(1, {
+  bus: join(import.meta.dirname, 'no-bus'),
+}).functions;
 
 export const at = (address: string): Sbdf => {
   const sbdf = parseSbdf(address);

@@ -1,0 +1,179 @@
+/**
+ * What the machine of a guest decides, done: its functions, its ring, and what its directory says of them, in the order in
+ * which the other side relies on it. Every effect may be repeated from its start.
+ */
+import type { Adopted, GuestContext, Settled } from '../../machines/guest.ts';
+import type { Sbdf } from '../address.ts';
+import { makeEvent } from '../monitor/events.ts';
+import {
+  type GuestView,
+  XenbusState,
+  backendPath,
+  claimPath,
+  domainPath,
+  readBackendView,
+} from '../xenbus/index.ts';
+import { errnoOf } from './errno.ts';
+import type { GuestFunctions } from './guest-functions.ts';
+import type { GuestService } from './guest-service.ts';
+import { positionAt, readGuestView } from './guest-view.ts';
+import { ListedDevices } from './listed-devices.ts';
+import type { SessionHost } from './session-host.ts';
+import { XenbusWriter } from './xenbus-writer.ts';
+
+const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
+  XenbusState;
+
+export class GuestEffects {
+  readonly #host: SessionHost;
+  readonly #domid: number;
+  readonly #service: GuestService;
+  readonly #functions: GuestFunctions;
+  readonly #writer: XenbusWriter;
+  readonly #listed: ListedDevices;
+  /** What the session began with need not be read again for that. */
+  #first: GuestView | undefined;
+
+  constructor(
+    host: SessionHost,
+    domid: number,
+    first: GuestView,
+    service: GuestService,
+    functions: GuestFunctions,
+  ) {
+    this.#host = host;
+    this.#domid = domid;
+    this.#first = first;
+    this.#service = service;
+    this.#functions = functions;
+    this.#writer = new XenbusWriter(host.xenstore, domid);
+    this.#listed = new ListedDevices(host, domid, functions, this.#writer);
+  }
+
+  /** What both directories of the guest say now. */
+  async view(): Promise<GuestView> {
+    return readGuestView(this.#host.xenstore, this.#host.platform, this.#domid);
+  }
+
+  async settled(): Promise<Settled> {
+    return { view: await this.view(), exported: this.#functions.exported() };
+  }
+
+  async announce(): Promise<void> {
+    // Functions that are somebody's of this id, but not on this bus, were left by a domain that had the id before.
+    await this.#functions.giveBack(...this.#functions.leftovers());
+    await this.#writer.advance([Initialising, Closing, Closed], InitWait);
+  }
+
+  async exportFunctions({ view }: GuestContext): Promise<void> {
+    await this.#listed.exportAll(view);
+    await this.#writer.advance([InitWait], Initialised);
+  }
+
+  async connect({ view }: GuestContext): Promise<void> {
+    await this.#service.attachRing(view.frontendPath, false);
+    await this.#writer.advance([Initialised], Connected);
+  }
+
+  async reconfigure(): Promise<void> {
+    await this.#listed.followChanges(await this.view());
+    await this.#writer.advance([Reconfiguring], Reconfigured);
+  }
+
+  async resume(): Promise<void> {
+    await this.#writer.advance([Reconfigured], Connected);
+  }
+
+  async restart(): Promise<void> {
+    await this.#service.detachRing();
+    await this.#writer.advance([Connected, Reconfiguring, Reconfigured], InitWait);
+  }
+
+  async disconnect({ view }: GuestContext): Promise<void> {
+    await this.#service.detachRing();
+    // A front-end that is Closed already waits for Closed, not for Closing.
+    if (view.frontendState !== Closed) {
+      await this.#writer.advance([InitWait, Initialised, Connected, Reconfiguring, Reconfigured], Closing);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.advance([InitWait, Initialised, Connected, Closing], Closed);
+  }
+
+  async fail({ failure }: GuestContext): Promise<void> {
+    await this.#service.detachRing();
+    if (failure) await this.#writer.fatal(errnoOf(failure.reason), failure.message);
+    await this.#writer.advance(
+      [Initialising, InitWait, Initialised, Connected, Reconfiguring, Reconfigured],
+      Closing,
+    );
+  }
+
+  async adopt(): Promise<Adopted> {
+    this.#service.requireLastingWorkers();
+    const view = this.#first ?? (await this.view());
+    this.#first = undefined;
+    const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
+    const leaving: Sbdf[] = [];
+    for (const sbdf of this.#host.registry.ownedBy(this.#domid)) {
+      const device = listed.get(sbdf);
+      if (device && !this.#functions.isLeaving(sbdf)) {
+        await this.#functions.restore(sbdf, device.vdev, device.permissive);
+      } else leaving.push(sbdf);
+    }
+    // Of what they share with those that stay, the worker has to know first.
+    for (const sbdf of leaving) await this.#functions.giveBack(sbdf);
+    const position = positionAt[view.state];
+    const isServed = position === 'connected' || position === 'reconfigured';
+    // A front-end that has closed or started over meanwhile has no ring to go on with.
+    const hasRing = [Initialised, Connected, Reconfiguring, Reconfigured].some(
+      (state) => state === view.frontendState,
+    );
+    if (isServed && hasRing) await this.#service.attachRing(view.frontendPath, true);
+    // A directory that begins in InitWait, so that the kernel leaves it alone, is nobody's legacy.
+    if (position !== 'waiting')
+      this.#host.emit(makeEvent('guest.adopted', { domid: this.#domid, to: position }));
+    return { ...(await this.settled()), position };
+  }
+
+  async release(): Promise<void> {
+    await this.#service.quiesce();
+    await this.#service.detachRing();
+    const owned = this.#host.registry.ownedBy(this.#domid);
+    await this.#functions.giveBack(...owned);
+    await this.dismissWorker();
+    // A directory that says Initialising is a new one already, and none of ours.
+    await this.#writer.advance(
+      [InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
+      Closed,
+    );
+    const isIntroduced = await this.#host.xenstore.isIntroduced(this.#domid);
+    if (isIntroduced && this.#host.platform.domainState(this.#domid) === 'running') return;
+    await this.#sweep(owned, !isIntroduced);
+  }
+
+  /** Ends the worker in order: what it had in hand stays as it is. */
+  async dismissWorker(): Promise<void> {
+    this.#functions.workerLost();
+    await this.#service.end();
+  }
+
+  /**
+   * libxl never removes the back-end directory of a guest that died, and waits ten seconds for each function of one that was shut
+   * down to be given back by the guest: what nobody will ever close is removed here.
+   */
+  async #sweep(functions: readonly Sbdf[], isGone: boolean): Promise<void> {
+    const domid = this.#domid;
+    await this.#host.xenstore.transaction(async (tx) => {
+      const { devices = [] } = await readBackendView((path) => tx.read(path), domid);
+      await tx.rm(backendPath(domid).replace(/\/0$/, ''));
+      const listed = devices.flatMap(({ sbdf }) => (sbdf === undefined ? [] : [sbdf]));
+      for (const claim of new Set([...functions, ...listed].map(claimPath))) {
+        if ((await tx.read(claim)) === String(domid)) await tx.rm(claim);
+      }
+      // On the loopback platform nobody else looks after what is left of a domain.
+      if (isGone && this.#host.platform.kind === 'loopback') await tx.rm(domainPath(domid));
+    });
+  }
+}

@@ -1,0 +1,26 @@
+import type { Piscina } from 'piscina';
+import type { GuestTask } from '../../workers/messages.ts';
+import type { Platform, PlatformOptions } from '../host/platform.ts';
+import type { BackendEvent } from '../monitor/events.ts';
+import type { BridgeMap, TopologyKind } from '../topology/index.ts';
+import type { XenstoreClient } from '../xenstore/index.ts';
+import type { HostFunctions } from './host-functions.ts';
+import type { Registry } from './registry.ts';
+import type { FileStore } from './store.ts';
+
+/** What the session of a guest shares with the daemon it belongs to. */
+export interface SessionHost {
+  readonly xenstore: XenstoreClient;
+  readonly registry: Registry;
+  readonly pool: Piscina<GuestTask, void>;
+  readonly platform: Platform;
+  /** How workers open the platform. */
+  readonly where: PlatformOptions;
+  /** Takes functions that a toolstack has listed from where it keeps them, and knows which ones can be kept apart. */
+  readonly host: Pick<HostFunctions, 'hideListed' | 'requireIsolated'>;
+  readonly topology: TopologyKind;
+  readonly bridges: () => BridgeMap;
+  /** Local ends of event channels, by domain: what a successor has to discard when this process is killed. */
+  readonly ports: FileStore<number>;
+  readonly emit: (event: BackendEvent) => void;
+}
