@@ -1,22 +1,37 @@
 /**
- * The entry point of the worker threads. One that takes the place of a thread that died loads while another goes on with the guests of
- * that one: they come first.
+ * The entry point of the worker threads. A guest is one task, which ends when the control plane says so; many of them share a
+ * thread, and each has an event channel, a page and functions of its own.
  */
-import { getPriority, setPriority } from 'node:os';
+import { openPlatform } from '../src/host/index.ts';
+import type { Platform, PlatformOptions } from '../src/host/platform.ts';
+import { GuestRuntime } from './guest-runtime.ts';
+import type { GuestTask, WarmUp, WorkerTask } from './messages.ts';
+import { rehearse } from './rehearsal.ts';
 
-/** A tenth of the weight of the others (sched(7)). */
-const stepsBack = 10;
+/** Opened once by every thread: the one that guests are on, and the one of the rehearsal. */
+const platforms = new Map<string, Platform>();
 
-/** Linux has priorities by thread, and 0 names the one that asks. Only root may take back what it has given up. */
-async function withLessPriority<T>(load: () => Promise<T>): Promise<T> {
-  if (process.geteuid?.() !== 0) return load();
-  const present = getPriority(0);
-  setPriority(0, Math.min(present + stepsBack, 19));
-  try {
-    return await load();
-  } finally {
-    setPriority(0, present);
-  }
+function platformFor(options: PlatformOptions): Platform {
+  const key = `${options.kind} ${options.directory ?? ''}`;
+  const platform = platforms.get(key) ?? openPlatform(options);
+  platforms.set(key, platform);
+  return platform;
 }
 
-export default (await withLessPriority(() => import('./tasks.ts'))).default;
+/** Resolves when it is done; rejects when something went wrong that only concerns this task. */
+export default function run(task: WorkerTask): Promise<void> {
+  return 'warmUp' in task ? warmUp(task) : serveGuest(task);
+}
+
+async function warmUp({ warmUp: options, rehearsal, domid, how }: WarmUp): Promise<void> {
+  platformFor(options);
+  await rehearse(platformFor(rehearsal), rehearsal.directory, domid, how);
+}
+
+/** Until it is asked to end. */
+function serveGuest({ domid, platform: options, port }: GuestTask): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const runtime = new GuestRuntime(platformFor(options), domid, port, { resolve, reject });
+    runtime.start();
+  });
+}
