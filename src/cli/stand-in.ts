@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
-import { leaveProcessGroup } from '../host/index.ts';
 import type { StandInProcess, StandsIn, Succession } from '../index.ts';
 
 /** Says to a process that it is a stand-in; the value is the succession that it belongs to. */
@@ -34,17 +33,20 @@ export function startStandIn(succession: Succession): StandInProcess {
 }
 
 /** What this process is to be when a daemon has started it as its stand-in. */
-export function standsIn(): StandsIn | undefined {
+export async function standsIn(): Promise<StandsIn | undefined> {
   const succession = process.env[variable];
   if (succession === undefined || !process.channel) return undefined;
   delete process.env[variable];
-  leaveProcessGroup();
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
   process.channel.unref();
+  const priority = stepBack();
+  // Loaded only now: no other serve needs it before it starts.
+  const { leaveProcessGroup } = await import('../host/index.ts');
+  leaveProcessGroup();
   return {
     succession: JSON.parse(succession) as Succession,
-    priority: stepBack(),
+    priority,
     orphaned: orphaned.signal,
     ready: () => process.send?.('ready'),
   };
