@@ -6,7 +6,8 @@ import { MessageChannel } from 'node:worker_threads';
 import { createActor } from 'xstate';
 import { functionMachine } from '../machines/function.ts';
 import { makeSbdf } from '../src/address.ts';
-import { RamConfig, defaultMode, recordSize, seize } from '../src/config-space/index.ts';
+import { type RamConfig, type Seized, defaultMode, recordSize } from '../src/config-space/index.ts';
+import { sampleFunction } from '../src/config-space/sample.ts';
 import type { Answer, HostFunction, Look, Platform, Ring } from '../src/host/platform.ts';
 import { Command, OpWord, maxMsixEntries } from '../src/ring/index.ts';
 import { GuestRuntime } from './guest-runtime.ts';
@@ -61,35 +62,15 @@ class ScriptedRing implements Ring {
   close(): void {}
 }
 
-/** A PCI Express function with 64 KiB of memory, power management, MSI and MSI-X. */
-function sampleImage(): Uint8Array {
-  const image = new Uint8Array(4096);
-  image.set([0x86, 0x80, 0xd3, 0x10, 0x06, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x02, 0x10]);
-  image.set([0x00, 0x00, 0xb8, 0xfe], 0x10);
-  image.set([0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0b, 0x01], 0x34);
-  image.set([0x01, 0x50, 0x22, 0xc8, 0x08, 0x00], 0x40);
-  image.set([0x05, 0x60, 0x80], 0x50);
-  image.set([0x10, 0x00, 0x02, 0x00], 0x60);
-  return image;
-}
-
 const sbdf = makeSbdf(0, 0, 0, 0);
 
-function sampleAssignment(image: Uint8Array): Assignment {
-  const seized = seize(new RamConfig(image), {
-    vendor: 0x8086,
-    device: 0x10d3,
-    resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
-    irq: 17,
-    physicalFunction: null,
-  });
+function assignmentOf(seized: Seized): Assignment {
   const snapshot = createActor(functionMachine, { input: { sbdf } }).getPersistedSnapshot();
   return { sbdf, guestAddress: sbdf, mode: defaultMode, snapshot, seized };
 }
 
 /** As much of a platform as a guest needs that comes up and sends requests. */
-function stage(image: Uint8Array): Platform {
-  const memory = new RamConfig(image);
+function stage(memory: RamConfig): Platform {
   const hardware: Pick<HostFunction, 'length' | 'read' | 'write' | 'close'> = Object.assign(memory, {
     close() {},
   });
@@ -104,14 +85,14 @@ function stage(image: Uint8Array): Platform {
 
 /** Rehearses in slices, between which real guests get their turn. Resolves when the last request has been answered. */
 export async function rehearse(): Promise<void> {
-  const image = sampleImage();
+  const { hardware, seized } = sampleFunction();
   const { port1: control, port2: port } = new MessageChannel();
   const steps: readonly Step[] = [
-    { do: 'bind', assignment: sampleAssignment(image) },
+    { do: 'bind', assignment: assignmentOf(seized) },
     { do: 'connect', grantRef: 0, port: 0, adopted: true },
   ];
   await new Promise<void>((resolve, reject) => {
-    new GuestRuntime(stage(image), 0, port, { resolve, reject }).start();
+    new GuestRuntime(stage(hardware), 0, port, { resolve, reject }).start();
     control.on('message', (message: FromWorker) => {
       if (message.is === 'refused') reject(new Error(message.message));
       // The page has vanished: the script has come to its end.
