@@ -29,6 +29,8 @@ export interface StandsIn {
   readonly succession: Succession;
   /** The priorities with which this process waits and takes over, and with which it serves guests then; none when not its to choose. */
   readonly priority?: { readonly takingOver: number; readonly serving: number } | undefined;
+  /** An empty directory to work in, which is removed when this process has ended if it has not done so itself. */
+  readonly scratch?: string;
   /** Aborted when that daemon has ended. */
   readonly orphaned: AbortSignal;
   /** Called when this process can take over. */

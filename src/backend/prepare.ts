@@ -29,7 +29,7 @@ export async function prepare(
   running.platform = openPlatform(where);
   // Threads take a while to start; guests of a predecessor are waiting.
   running.pool = makePool(workers ?? defaultWorkers());
-  running.rehearsal = new Rehearsal(running.pool, where);
+  running.rehearsal = new Rehearsal(running.pool, where, standsIn?.scratch);
   const warm = running.rehearsal.ofThreads(where, standsIn ? 'once' : 'thoroughly');
   running.inventory = functions
     ? { functions, warnings: [] }
@@ -40,7 +40,10 @@ export async function prepare(
     where.kind === 'loopback' ? { path: socketOf(where.directory) } : {},
   );
   // Guests that are served meanwhile can wait for that, those of a daemon that is dead cannot.
-  if (!running.lock) await Promise.all([warm, running.rehearsal.ofGuest()]);
+  if (!running.lock) {
+    await Promise.all([warm, running.rehearsal.ofGuest()]);
+    await running.rehearsal.end();
+  }
   if (standsIn?.priority) setPriorityOfThreads(standsIn.priority.takingOver);
 }
 

@@ -45,12 +45,15 @@ export class Rehearsal {
   readonly #playing = new Set<Promise<void>>();
   #guest: Promise<void> | undefined;
 
-  /** Makes the directory; `where` says on what kind of platform guests will be served. */
-  constructor(pool: Piscina<WorkerTask, void>, where: PlatformOptions) {
+  /** `where` says on what kind of platform guests will be served; `directory` is an empty one, to be removed in the end. */
+  constructor(
+    pool: Piscina<WorkerTask, void>,
+    where: PlatformOptions,
+    directory = mkdtempSync(join(tmpdir(), 'pciback-')),
+  ) {
     this.#pool = pool;
     // V8 forgets what it has compiled when it has not been used for a while, and a stand-in may wait for months.
     setFlagsFromString('--no-flush-bytecode');
-    const directory = mkdtempSync(join(tmpdir(), 'pciback-'));
     prepareLoopback(directory);
     this.#where = { kind: where.kind === 'xen' ? 'rehearsal' : 'loopback', directory };
   }

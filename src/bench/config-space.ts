@@ -12,8 +12,8 @@ import {
   FunctionRecord,
   RamConfig,
   recordSize,
-  seize,
 } from '../config-space/index.ts';
+import { sampleFunction } from '../config-space/sample.ts';
 
 export interface ConfigSpaceBenchRow {
   readonly name: string;
@@ -28,23 +28,8 @@ const rounds = 15;
 
 type Access = (turn: number) => number;
 
-/** A plain PCIe function with 64 KiB of memory, MSI and MSI-X. */
 function sampleFilter(mode: FilterMode): ConfigFilter {
-  const image = new Uint8Array(4096);
-  image.set([0x86, 0x80, 0xd3, 0x10, 0x06, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x02, 0x10]);
-  image.set([0x00, 0x00, 0xb8, 0xfe], 0x10);
-  image.set([0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0b, 0x01], 0x34);
-  image.set([0x01, 0x50, 0x22, 0xc8, 0x08, 0x00], 0x40);
-  image.set([0x05, 0x60, 0x80], 0x50);
-  image.set([0x10, 0x00, 0x02, 0x00], 0x60);
-  const hardware = new RamConfig(image);
-  const seized = seize(hardware, {
-    vendor: 0x8086,
-    device: 0x10d3,
-    resources: [{ index: 0, kind: 'memory32', prefetchable: false, start: 0xfeb8_0000n, size: 0x1_0000n }],
-    irq: 17,
-    physicalFunction: null,
-  });
+  const { hardware, seized } = sampleFunction();
   const table = compileFilter(seized, mode);
   const record = FunctionRecord.create(new ArrayBuffer(recordSize), table.initialCommand);
   return new ConfigFilter(table, hardware, record, {

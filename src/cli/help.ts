@@ -18,11 +18,19 @@ export function wrap(text: string, width = 80): string {
   return paragraphs.join('\n\n');
 }
 
-function optionRows(options: Options): string[][] {
-  return Object.entries(options).map(([name, { short, value, help, env }]) => [
-    `${short ? `-${short}, ` : ''}--${name}${value ? ` ${value}` : ''}`,
-    env ? `${help}; also ${env}` : help,
-  ]);
+/** Each option with what it does next to it, in at most 80 columns. */
+function optionLines(options: Options): string {
+  const explained = Object.entries(options).map(([name, { short, value, help, env }]) => ({
+    option: `${short ? `-${short}, ` : ''}--${name}${value ? ` ${value}` : ''}`,
+    does: env ? `${help}; also ${env}` : help,
+  }));
+  const width = Math.max(...explained.map(({ option }) => option.length)) + 4;
+  return explained
+    .map(({ option, does }) => {
+      const text = wrap(does, 80 - width).replaceAll('\n', `\n${' '.repeat(width)}`);
+      return `  ${option}`.padEnd(width) + text;
+    })
+    .join('\n');
 }
 
 /** Rows without a header. */
@@ -34,12 +42,12 @@ const rows = (table: readonly (readonly string[])[]): string => {
 /** What `pciback COMMAND --help` prints. */
 export function commandHelp({ name, summary }: CommandEntry, command: Command): string {
   const { operands, description, examples } = command;
-  const options = optionRows({ ...command.options, ...commonOptions });
+  const options = optionLines({ ...command.options, ...commonOptions });
   return [
     `usage: pciback ${name} ${operands}`.trimEnd(),
     `pciback ${name}: ${summary}`,
     wrap(description),
-    `Options:\n${indent(rows(options))}`,
+    `Options:\n${options}`,
     `${examples.length > 1 ? 'Examples' : 'Example'}:\n${examples
       .map(({ line, does }) => `  # ${does}\n  ${line}`)
       .join('\n')}`,

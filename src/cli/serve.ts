@@ -85,7 +85,7 @@ export const serve = defineCommand({
       .join(' ')
       .trim();
     const metrics = await metricsOf(options.metrics, options['metrics-any-address']);
-    const role = standsIn();
+    const role = await standsIn();
     const wantsStandIn = options['stand-in'] ?? (target.kind === 'xen' && !options['no-stand-in']);
     const { PciBackend } = await import('../index.ts');
     const backend = new PciBackend({

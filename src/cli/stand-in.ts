@@ -1,19 +1,22 @@
 /** The process of a daemon that takes over when it dies: the same program with the same words, connected to it by a channel. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { getPriority, setPriority } from 'node:os';
-import { leaveProcessGroup } from '../host/index.ts';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { getPriority, setPriority, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { StandInProcess, StandsIn, Succession } from '../index.ts';
 
-/** Says to a process that it is a stand-in; the value is the succession that it belongs to. */
+/** Says to a process that it is a stand-in; the value is what a daemon tells it. */
 const variable = 'PCIBACK_STAND_IN';
 
 export function startStandIn(succession: Succession): StandInProcess {
+  // It is ended without a warning, and cannot clear up after itself.
+  const scratch = mkdtempSync(join(tmpdir(), 'pciback-'));
   // Not `detached`, which would also give it a session of its own: `leaveProcessGroup` says why that is no good.
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, [variable]: JSON.stringify(succession) },
+    env: { ...process.env, [variable]: JSON.stringify({ succession, scratch }) },
   });
+  child.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
   const ended = new Promise<string>((resolve) => {
     child.once('error', ({ message }) => resolve(message));
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
@@ -34,17 +37,20 @@ export function startStandIn(succession: Succession): StandInProcess {
 }
 
 /** What this process is to be when a daemon has started it as its stand-in. */
-export function standsIn(): StandsIn | undefined {
-  const succession = process.env[variable];
-  if (succession === undefined || !process.channel) return undefined;
+export async function standsIn(): Promise<StandsIn | undefined> {
+  const said = process.env[variable];
+  if (said === undefined || !process.channel) return undefined;
   delete process.env[variable];
-  leaveProcessGroup();
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
   process.channel.unref();
+  const priority = stepBack();
+  // Loaded only now: no other serve needs it before it starts.
+  const { leaveProcessGroup } = await import('../host/index.ts');
+  leaveProcessGroup();
   return {
-    succession: JSON.parse(succession) as Succession,
-    priority: stepBack(),
+    ...(JSON.parse(said) as Pick<StandsIn, 'succession' | 'scratch'>),
+    priority,
     orphaned: orphaned.signal,
     ready: () => process.send?.('ready'),
   };

@@ -1,4 +1,3 @@
-import { leaveProcessGroup } from '../host/index.ts';
 import { PcibackError } from '../errors.ts';
 import { runXenstored } from '../xenstore/server/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
@@ -29,7 +28,10 @@ pciback serve starts one by itself where none answers; it is needed alone only t
     const target = findTarget(options.loopback);
     if (target.kind !== 'loopback') return;
     const { directory } = target;
-    if (options['own-group']) leaveProcessGroup();
+    if (options['own-group']) {
+      const { leaveProcessGroup } = await import('../host/index.ts');
+      leaveProcessGroup();
+    }
     const onReady = (): void => output.printEvent({ type: 'xenstored.ready', directory, pid: process.pid });
     await runXenstored({ directory, signal, onReady });
   },

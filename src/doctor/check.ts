@@ -1,6 +1,6 @@
 /** What a check is, and how the verdicts on several functions become one. */
 import { formatSbdf } from '../address.ts';
-import type { Reason } from '../errors.ts';
+import type { PcibackError, Reason } from '../errors.ts';
 import type { Facts, KnownFunction, MachineFacts, XenFacts } from './facts.ts';
 
 /** From harmless to bad. */
@@ -52,6 +52,21 @@ export const fail = (reason: Reason, what: string, why: string, remedy: string):
   remedy,
   reason,
 });
+
+/** What a refusal makes of a check that needed what was refused. */
+export const refused = ({ reason, message, remedy }: PcibackError, why: string): Finding =>
+  fail(reason, message, why, remedy);
+
+/** Functions that were named, and that are not there; undefined when all are. */
+export function missing(unresolved: readonly PcibackError[], why: string): Finding | undefined {
+  const [first] = unresolved;
+  if (!first) return undefined;
+  return fail(first.reason, unresolved.map(({ message }) => message).join('; '), why, first.remedy);
+}
+
+/** How the first of several is said to be one: `, and 2 more`. */
+export const andMore = (all: readonly unknown[]): string =>
+  all.length > 1 ? `, and ${all.length - 1} more` : '';
 
 /** The worst result. */
 export const worst = (all: readonly Result[]): Result =>

@@ -1,16 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Piscina } from 'piscina';
 import { expect, onTestFinished, test } from 'vitest';
 import { Guests } from '../../src/backend/guests.ts';
-import { Registry } from '../../src/backend/registry.ts';
-import { FileStore } from '../../src/backend/store.ts';
 import { LoopbackPlatform } from '../../src/host/index.ts';
-import type { BackendEvent } from '../../src/monitor/index.ts';
-import { BridgeMap } from '../../src/topology/index.ts';
 import { XenbusState, backendPath, frontendPath } from '../../src/xenbus/index.ts';
-import type { GuestTask } from '../../workers/messages.ts';
 import { Loopback } from '../toolstack/loopback.ts';
+import { sessionHost } from './session-host.ts';
 
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed } = XenbusState;
 
@@ -38,33 +33,13 @@ async function host() {
   const platform = new KernelPlatform(directory);
   // As the kernel does when its driver loses a device.
   platform.letGo = (domid) => loopback.setState(backendPath(domid), Closed);
-  const pool = new Piscina<GuestTask, void>({
-    filename: join(import.meta.dirname, 'crashing-worker.mjs'),
-    minThreads: 0,
-    maxThreads: 1,
-  });
-  const events: BackendEvent[] = [];
+  const { host: shared, events } = sessionHost(loopback, platform);
   let isReady = true;
-  const guests = new Guests(
-    {
-      xenstore: store,
-      registry: new Registry(join(directory, 'state/function'), () => {}),
-      pool,
-      platform,
-      where: { kind: 'loopback', directory },
-      host: { hideListed: async () => {}, requireIsolated: () => {} },
-      topology: 'vpci',
-      bridges: () => new BridgeMap([]),
-      ports: new FileStore(join(directory, 'state/port'), (value) => typeof value === 'number'),
-      emit: (event) => events.push(event),
-    },
-    () => isReady,
-  );
+  const guests = new Guests(shared, () => isReady);
   onTestFinished(async () => {
     isReady = false;
     await Promise.all(guests.sessions().map((session) => session.handOver()));
     platform.close();
-    await pool.destroy();
   });
   const begin = async (domid: number, frontend: XenbusState): Promise<void> => {
     await loopback.createDomain(domid);

@@ -31,6 +31,26 @@ it('serve ends in an orderly way when it is interrupted while it comes up', asyn
   expect((await run(['status', '--loopback', directory])).stderr).toMatch(/^pciback: NO-DAEMON: /);
 });
 
+it.each(['serve', 'serve --stand-in'])(
+  '%s leaves nothing behind that runs when its terminal is interrupted',
+  async (words) => {
+    const directory = await makeDirectory();
+    const child = start([...words.split(' '), '--loopback', directory], {}, true);
+    const last = words === 'serve' ? '"backend.ready"' : '"backend.standIn"';
+    child.stdout.on('data', (text: Buffer) => {
+      // As a terminal does: to the whole group.
+      if (child.pid !== undefined && text.toString().includes(last)) process.kill(-child.pid, 'SIGINT');
+    });
+    // A stand-in has the same standard output: it is over, too, when this ends.
+    const { code, stdout, stderr } = await finish(child);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('"to":"stopped"');
+    expect(await readdir(join(directory, 'xenstored'))).toEqual([]);
+    expect(await readdir(join(directory, 'evt/0'))).toEqual([]);
+    expect(await readdir(join(directory, 'state'))).not.toContain('control.sock');
+  },
+);
+
 it.each([['explain', '03:00.0'], ['list'], ['reset', '03:00.0', '--dry-run'], ['watch']])(
   '%s does not wait for a daemon that does not answer',
   async (...words) => {

@@ -15,6 +15,9 @@ describe('help', () => {
     const printed = await runHere([name, '--help']);
     expect(printed).toContain(`usage: pciback ${name}`);
     expect(printed).toMatch(new RegExp(`^  # .+\\n  pciback ${name}\\b`, 'm'));
+    const [, options = ''] = /^Options:\n((?: .*\n)+)/m.exec(printed) ?? [];
+    expect(options).toContain('  -h, --help');
+    expect(options.split('\n').filter((line) => line.length > 80)).toEqual([]);
     expect(await runHere(['help', name])).toBe(printed);
   });
 

@@ -24,12 +24,13 @@ export interface Result {
 export type Env = Readonly<Record<string, string>>;
 export type Running = ChildProcessByStdio<null, Readable, Readable>;
 
-/** Starts the program; it is ended with the test. */
-export function start(args: readonly string[], env: Env = {}): Running {
+/** Starts the program, in a process group of its own if told so; it is ended with the test. */
+export function start(args: readonly string[], env: Env = {}, ownGroup = false): Running {
   if (!existsSync(program)) throw new Error('build first: npm run build');
   const { PATH = '' } = process.env;
   const child = spawn(process.execPath, [program, ...args], {
     env: { PATH, ...env },
+    detached: ownGroup,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));

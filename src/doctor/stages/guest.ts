@@ -1,6 +1,17 @@
 /** Stage 5: is the guest made in a way that it can have functions? */
 import { patternMatches } from '../../toolstack/address-text.ts';
-import { type Check, fail, type Finding, listed, pass, skip, type Stage, warn } from '../check.ts';
+import {
+  andMore,
+  type Check,
+  fail,
+  type Finding,
+  listed,
+  missing,
+  pass,
+  skip,
+  type Stage,
+  warn,
+} from '../check.ts';
 import type { Facts, GuestFile } from '../facts.ts';
 
 /** What a guest needs when it is made without functions and is to get some later. */
@@ -25,12 +36,11 @@ const noFile: Check = {
 const syntax = ofFile('syntax', 'can the file be read as xl reads it?', ({ problems, warnings, file }) => {
   const [first] = problems;
   const [oddity] = warnings;
-  const more = (all: readonly unknown[]): string => (all.length > 1 ? `, and ${all.length - 1} more` : '');
   if (first) {
     const why = `pciback check ${file} marks every mistake`;
-    return fail('GUEST-SETTINGS', `${first.what}${more(problems)}`, why, first.remedy);
+    return fail('GUEST-SETTINGS', `${first.what}${andMore(problems)}`, why, first.remedy);
   }
-  if (oddity) return warn(`${oddity.what}${more(warnings)}`, 'xl reads it in another way', oddity.remedy);
+  if (oddity) return warn(`${oddity.what}${andMore(warnings)}`, 'xl reads it in another way', oddity.remedy);
   return pass(file);
 });
 
@@ -54,11 +64,8 @@ const type = ofFile('type', 'is it a PV guest?', ({ setting }) => {
 });
 
 const list = ofFile('pci', 'do its pci = [...] name functions of this host?', ({ specs, unresolved }) => {
-  const [missing] = unresolved;
-  if (missing) {
-    const what = unresolved.map(({ message }) => message).join('; ');
-    return fail(missing.reason, what, 'xl refuses to make the guest then', missing.remedy);
-  }
+  const absent = missing(unresolved, 'xl refuses to make the guest then');
+  if (absent) return absent;
   if (specs.length === 0) return pass('it names none: functions can be attached later');
   return pass(listed(specs.map(({ text }) => text)));
 });

@@ -1,6 +1,19 @@
 /** Stage 1: is this dom0, and is there all that pciback needs to talk to Xen with? */
 import { formatSbdf } from '../../address.ts';
-import { type Check, fail, listed, ofMachine, ofXen, pass, skip, type Stage, warn } from '../check.ts';
+import {
+  andMore,
+  type Check,
+  fail,
+  listed,
+  missing,
+  ofMachine,
+  ofXen,
+  pass,
+  refused,
+  skip,
+  type Stage,
+  warn,
+} from '../check.ts';
 
 const xen = ofMachine('xen', 'does this machine run under Xen?', (machine) => {
   const linux = machine.linux === null ? 'Linux' : `Linux ${machine.linux}`;
@@ -54,11 +67,11 @@ const nodes = [
 ] as const;
 
 const deviceNodes = ofXen('device-nodes', 'are the files in /dev/xen there?', ({ deviceNodes: present }) => {
-  const missing = nodes.filter(({ name }) => !present.includes(name));
-  const files = listed(missing.map(({ name }) => `/dev/xen/${name}`));
-  const modules = [...new Set(missing.map(({ module }) => module))];
-  if (missing.length === 0) return pass(nodes.map(({ name }) => name).join(' '));
-  if (missing.some(({ required }) => required)) {
+  const absent = nodes.filter(({ name }) => !present.includes(name));
+  const files = listed(absent.map(({ name }) => `/dev/xen/${name}`));
+  const modules = [...new Set(absent.map(({ module }) => module))];
+  if (absent.length === 0) return pass(nodes.map(({ name }) => name).join(' '));
+  if (absent.some(({ required }) => required)) {
     const remedy = modules.map((module) => `modprobe ${module}`).join('; ');
     return fail(
       'NO-XEN',
@@ -76,8 +89,7 @@ const deviceNodes = ofXen('device-nodes', 'are the files in /dev/xen there?', ({
 
 const libraries = ofXen('libraries', "do Xen's libraries load, and does Xen answer?", ({ hasIommu }) => {
   if (hasIommu.ok) return pass('loaded, and Xen answers');
-  const { reason, message, remedy } = hasIommu.error;
-  return fail(reason, message, 'grants, event channels and hypercalls are reached through them', remedy);
+  return refused(hasIommu.error, 'grants, event channels and hypercalls are reached through them');
 });
 
 const xenstored: Check = {
@@ -87,8 +99,7 @@ const xenstored: Check = {
     if (store === null) return scope === 'tree' || !machine ? undefined : skip('not to be told without Xen');
     if (store.ok) return pass('answers');
     if (scope === 'loopback') return skip('not there: the daemon starts one');
-    const { reason, message, remedy } = store.error;
-    return fail(reason, message, 'toolstack, back-end and front-end meet in xenstore', remedy);
+    return refused(store.error, 'toolstack, back-end and front-end meet in xenstore');
   },
 };
 
@@ -120,10 +131,7 @@ const daemon: Check = {
   check: ({ scope, machine, daemon: running }) => {
     if (scope === 'tree') return undefined;
     if (machine && !machine.xen) return skip('not needed without Xen');
-    if (!running.ok) {
-      const { reason, message, remedy } = running.error;
-      return fail(reason, message, 'what it does with functions is not known', remedy);
-    }
+    if (!running.ok) return refused(running.error, 'what it does with functions is not known');
     if (running.value === undefined)
       return warn(
         'does not run',
@@ -140,16 +148,10 @@ const functions: Check = {
   id: 'functions',
   question: 'are the functions there?',
   check: ({ functions: all, subjects, named, unresolved, unreadable, scope }) => {
-    const [missing, ...others] = unresolved;
-    if (missing) {
-      const what = [missing, ...others].map(({ message }) => message).join('; ');
-      return fail(missing.reason, what, 'nothing of this kind is on its PCI bus', missing.remedy);
-    }
+    const absent = missing(unresolved, 'nothing of this kind is on its PCI bus');
+    if (absent) return absent;
     const [bad] = unreadable;
-    if (bad) {
-      const more = unreadable.length > 1 ? `, and ${unreadable.length - 1} more` : '';
-      return warn(`a function cannot be read${more}`, bad.message, bad.remedy);
-    }
+    if (bad) return warn(`a function cannot be read${andMore(unreadable)}`, bad.message, bad.remedy);
     if (named) return pass(listed(subjects.map(formatSbdf)));
     const of = scope === 'loopback' ? '' : ` of ${all.length}`;
     if (subjects.length > 0) return pass(`${subjects.length}${of} could be exported; the others are bridges`);
