@@ -31,7 +31,7 @@ export class GuestEffects {
   readonly #functions: GuestFunctions;
   readonly #writer: XenbusWriter;
   readonly #listed: ListedDevices;
-  /** What the session began with need not be read again for that. */
+  /** What the session began with, until something has come of it. */
   #first: GuestView | undefined;
 
   constructor(
@@ -110,9 +110,10 @@ export class GuestEffects {
     );
   }
 
-  async adopt(): Promise<Adopted> {
+  async adopt(context: GuestContext): Promise<Adopted> {
     this.#service.requireLastingWorkers();
-    const view = this.#first ?? (await this.view());
+    // A session that begins with an adoption has just read both directories.
+    const view = context.view === this.#first ? context.view : await this.view();
     this.#first = undefined;
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
     const leaving: Sbdf[] = [];

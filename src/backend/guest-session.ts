@@ -119,7 +119,9 @@ export class GuestSession {
       actors: {
         announce: settling(() => effects.announce()),
         exportFunctions: settling((context) => effects.exportFunctions(context)),
-        adopt: fromPromise<Adopted, GuestContext>(() => this.#persistently(() => effects.adopt())),
+        adopt: fromPromise<Adopted, GuestContext>(({ input }) =>
+          this.#persistently(() => effects.adopt(input)),
+        ),
         connect: settling((context) => effects.connect(context)),
         reconfigure: settling(() => effects.reconfigure()),
         resume: settling(() => effects.resume()),

@@ -17,7 +17,14 @@ type Emit = (event: BackendEvent) => void;
 /** Adds what it makes to `running` as it comes, so that it can be undone when the rest fails. Takes the turn if it is nobody's. */
 export async function prepare(
   running: Running,
-  { platform: where, functions, sysfs, workers, standsIn }: PciBackendOptions,
+  {
+    platform: where,
+    functions,
+    sysfs,
+    workers,
+    standsIn,
+    rehearse = where.kind === 'xen',
+  }: PciBackendOptions,
   place: Place,
   emit: Emit,
 ): Promise<void> {
@@ -30,7 +37,7 @@ export async function prepare(
   // Threads take a while to start; guests of a predecessor are waiting.
   running.pool = makePool(workers ?? defaultWorkers());
   running.rehearsal = new Rehearsal(running.pool, where, standsIn?.scratch);
-  const warm = running.rehearsal.ofThreads(where, standsIn ? 'once' : 'thoroughly');
+  const warm = running.rehearsal.ofThreads(where, rehearse && !standsIn ? 'thoroughly' : 'once');
   running.inventory = functions
     ? { functions, warnings: [] }
     : (running.platform.inventory() ?? hostInventory({ sysfs }));
