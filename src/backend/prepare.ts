@@ -1,5 +1,7 @@
 /** What a back-end can have done before it is its turn: nothing here is noticed by a guest, or by who serves it meanwhile. */
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type PlatformOptions, hostInventory, openPlatform, setPriorityOfThreads } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
@@ -36,7 +38,7 @@ export async function prepare(
   running.platform = openPlatform(where);
   // Threads take a while to start; guests of a predecessor are waiting.
   running.pool = makePool(workers ?? defaultWorkers());
-  running.rehearsal = new Rehearsal(running.pool, where, standsIn?.scratch);
+  running.rehearsal = new Rehearsal(running.pool, where, standsIn?.scratch ?? scratch(running, place));
   const warm = running.rehearsal.ofThreads(where, rehearse && !standsIn ? 'thoroughly' : 'once');
   running.inventory = functions
     ? { functions, warnings: [] }
@@ -52,6 +54,15 @@ export async function prepare(
     await running.rehearsal.end();
   }
   if (standsIn?.priority) setPriorityOfThreads(standsIn.priority.takingOver);
+}
+
+/** What one who was killed has left in the state directory is removed by the next one who has the turn. */
+function scratch({ lock }: Running, { stateDirectory }: Place): string {
+  if (!lock) return mkdtempSync(join(tmpdir(), 'pciback-'));
+  for (const name of readdirSync(stateDirectory)) {
+    if (name.startsWith('rehearsal-')) rmSync(join(stateDirectory, name), { recursive: true });
+  }
+  return mkdtempSync(join(stateDirectory, 'rehearsal-'));
 }
 
 /** When one of them dies, the guests that it served go on at once only where there is another. */

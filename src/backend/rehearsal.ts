@@ -3,8 +3,7 @@
  * its own. V8 compiles a function when it is first called and knows its types when it has been called a few times: what is done for the
  * first time takes ten times as long as what was done before, and a guest waits for it.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import type { Piscina } from 'piscina';
@@ -46,11 +45,7 @@ export class Rehearsal {
   #guest: Promise<void> | undefined;
 
   /** `where` says on what kind of platform guests will be served; `directory` is an empty one, to be removed in the end. */
-  constructor(
-    pool: Piscina<WorkerTask, void>,
-    where: PlatformOptions,
-    directory = mkdtempSync(join(tmpdir(), 'pciback-')),
-  ) {
+  constructor(pool: Piscina<WorkerTask, void>, where: PlatformOptions, directory: string) {
     this.#pool = pool;
     // V8 forgets what it has compiled when it has not been used for a while, and a stand-in may wait for months.
     setFlagsFromString('--no-flush-bytecode');
