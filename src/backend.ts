@@ -110,7 +110,7 @@ export class PciBackend {
         if (state !== 'ready' || announced) return;
         announced = true;
         this.#emit(makeEvent('backend.ready', { to: this.#directory }));
-        void this.#getReady();
+        this.#getReady().catch((error: unknown) => this.#emit(makeEvent('warning', failureDetails(error))));
       },
       complete: () => this.#events.complete(),
     });

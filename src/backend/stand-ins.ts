@@ -52,7 +52,14 @@ export class StandIns {
   }
 
   #start(): void {
-    const process = this.#launch(this.#succession);
+    let process: StandInProcess;
+    try {
+      process = this.#launch(this.#succession);
+    } catch (error) {
+      // A daemon without a stand-in is better than none.
+      this.#warn(noStandIn(failureDetails(error).message ?? 'it could not be started'));
+      return;
+    }
     this.#process = process;
     this.#readySince = undefined;
     void process.ready.then(() => {
@@ -86,6 +93,6 @@ const crashLoop = (reigns: number): PcibackError =>
 const noStandIn = (how: string): PcibackError =>
   new PcibackError(
     'NO-STAND-IN',
-    `stand-ins end at once (${how}); nothing takes over when this daemon dies`,
+    `there is no stand-in (${how}); nothing takes over when this daemon dies`,
     'see what it printed, and start the daemon again',
   );
