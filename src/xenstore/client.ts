@@ -2,7 +2,7 @@ import type { Observable } from 'rxjs';
 import { Access, type XenstoreAccess, type XenstoreReader } from './access.ts';
 import { newCounters, type XenstoreCounters } from './counters.ts';
 import { Link, type LinkState } from './link.ts';
-import { runTransaction } from './transaction.ts';
+import { runSnapshot, runTransaction } from './transaction.ts';
 import { type OpenTransport, unixSocket, xenstoredSocketPath } from './transport.ts';
 import { type again, waitFor, type WaitOptions } from './wait.ts';
 import { Watches } from './watches.ts';
@@ -87,6 +87,14 @@ export class XenstoreClient extends Access {
    */
   transaction<T>(body: (transaction: XenstoreAccess) => Promise<T>): Promise<T> {
     return runTransaction(() => this.#link.connection(), this.#counters, body);
+  }
+
+  /**
+   * What `body` reads, as it was at one moment. It must ask for all of it before it waits for any of it: what it asks for later is
+   * refused. On a conflict it is run again.
+   */
+  snapshot<T>(body: (reader: XenstoreReader) => Promise<T>): Promise<T> {
+    return runSnapshot(() => this.#link.connection(), this.#counters, body);
   }
 
   /**

@@ -3,7 +3,7 @@ import { ConnectionLost, XenstoreError } from './errors.ts';
 import type { OpenTransport, Transport } from './transport.ts';
 import {
   decodeStrings,
-  encodeMessage,
+  encodeMessages,
   FramingError,
   maxPayload,
   maxReplyPayload,
@@ -22,8 +22,8 @@ export interface Request {
 }
 
 interface Pending extends Request {
-  readonly id: number;
-  /** Counts from when it is sent; waiting for a turn is not the daemon's fault. */
+  readonly requestId: number;
+  /** Counts from when it leaves; waiting for a turn is not the daemon's fault. */
   deadline: number;
   readonly resolve: (payload: Uint8Array) => void;
   readonly reject: (error: Error) => void;
@@ -56,7 +56,7 @@ export class Connection {
   #transport: Transport | undefined;
   readonly #inFlight = new Map<number, Pending>();
   #waiting: Pending[] = [];
-  #outgoing: Uint8Array[] = [];
+  #outgoing: Pending[] = [];
   #lastId = 0;
   #watchdog: NodeJS.Timeout | undefined;
   #lost: ConnectionLost | undefined;
@@ -91,7 +91,7 @@ export class Connection {
       return Promise.reject(new XenstoreError('E2BIG', messageName(type), subject, detail));
     }
     return new Promise((resolve, reject) => {
-      const pending = { ...request, id: this.#freshId(), deadline: 0, resolve, reject };
+      const pending = { ...request, requestId: this.#freshId(), deadline: Infinity, resolve, reject };
       if (this.#inFlight.size < this.#options.maxInFlight) this.#send(pending);
       else this.#waiting.push(pending);
     });
@@ -118,20 +118,21 @@ export class Connection {
   }
 
   #send(pending: Pending): void {
-    pending.deadline = performance.now() + this.#options.requestTimeoutMs;
-    this.#inFlight.set(pending.id, pending);
+    this.#inFlight.set(pending.requestId, pending);
     count(this.#counters.requests, messageName(pending.type));
-    // What one turn of the program asks for leaves in one write.
-    if (this.#outgoing.length === 0) queueMicrotask(() => this.#flush());
-    this.#outgoing.push(encodeMessage({ ...pending, requestId: pending.id }));
-    this.#watchdog ??= this.#watch(this.#options.requestTimeoutMs);
+    // What one turn of the program asks for leaves in one write: behind all promises that are settled in it.
+    if (this.#outgoing.length === 0) process.nextTick(() => this.#flush());
+    this.#outgoing.push(pending);
   }
 
   #flush(): void {
-    const bytes = this.#outgoing;
+    const outgoing = this.#outgoing;
     this.#outgoing = [];
     if (this.#lost) return;
-    this.#transport?.send(bytes.length === 1 && bytes[0] ? bytes[0] : Buffer.concat(bytes));
+    const deadline = performance.now() + this.#options.requestTimeoutMs;
+    for (const pending of outgoing) pending.deadline = deadline;
+    this.#watchdog ??= this.#watch(this.#options.requestTimeoutMs);
+    this.#transport?.send(encodeMessages(outgoing));
   }
 
   #received(bytes: Uint8Array): void {
@@ -159,7 +160,7 @@ export class Connection {
       this.#counters.unknownReplies++;
       return;
     }
-    this.#inFlight.delete(pending.id);
+    this.#inFlight.delete(pending.requestId);
     if (message.type === MessageType.ERROR) {
       const operation = messageName(pending.type);
       const [code = 'EIO'] = decodeStrings(message.payload);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Access, type XenstoreAccess } from './access.ts';
+import { Access, type XenstoreAccess, type XenstoreReader } from './access.ts';
 import type { Connection } from './connection.ts';
 import type { XenstoreCounters } from './counters.ts';
 import { refusedWith, XenstoreError } from './errors.ts';
@@ -13,17 +13,35 @@ const longestPauseMs = 50;
  * Runs `body` in transactions until one is committed. Only a conflict is tried again; after a loss of the connection
  * nobody knows whether the commit took effect, so that is the caller's to decide.
  */
-export async function runTransaction<T>(
+export const runTransaction = <T>(
   connect: () => Connection | Promise<Connection>,
   counters: XenstoreCounters,
   body: (transaction: XenstoreAccess) => Promise<T>,
+): Promise<T> => untilCommitted(connect, counters, (connection) => attemptTransaction(connection, body));
+
+/**
+ * Reads as of one moment, in two turns with the daemon as long as that is no more than may be on the wire at a time: the end of the
+ * transaction goes out behind what `body` asks for. So it has to ask for all of it before it waits for any; what it asks for later is refused.
+ */
+export const runSnapshot = <T>(
+  connect: () => Connection | Promise<Connection>,
+  counters: XenstoreCounters,
+  body: (reader: XenstoreReader) => Promise<T>,
+): Promise<T> => untilCommitted(connect, counters, (connection) => attemptSnapshot(connection, body));
+
+type Outcome<T> = { readonly committed: true; readonly value: T } | { readonly committed: false };
+
+async function untilCommitted<T>(
+  connect: () => Connection | Promise<Connection>,
+  counters: XenstoreCounters,
+  attempt: (connection: Connection) => Promise<Outcome<T>>,
 ): Promise<T> {
-  for (let attempt = 1; attempt <= maxTransactionAttempts; attempt++) {
-    const outcome = await attemptTransaction(await connect(), body);
+  for (let number = 1; number <= maxTransactionAttempts; number++) {
+    const outcome = await attempt(await connect());
     if (outcome.committed) return outcome.value;
     counters.transactionRetries++;
     // Two writers that start again at the same moment would only collide again.
-    await delay(Math.random() * Math.min(2 ** attempt, longestPauseMs));
+    await delay(Math.random() * Math.min(2 ** number, longestPauseMs));
   }
   throw new XenstoreError(
     'EAGAIN',
@@ -33,12 +51,12 @@ export async function runTransaction<T>(
   );
 }
 
-type Outcome<T> = { readonly committed: true; readonly value: T } | { readonly committed: false };
+interface Transaction {
+  readonly access: XenstoreAccess;
+  readonly end: (how: 'T' | 'F') => Promise<boolean>;
+}
 
-async function attemptTransaction<T>(
-  connection: Connection,
-  body: (transaction: XenstoreAccess) => Promise<T>,
-): Promise<Outcome<T>> {
+async function begin(connection: Connection): Promise<Transaction> {
   const started = await connection.request({
     type: MessageType.TRANSACTION_START,
     transactionId: noTransaction,
@@ -55,7 +73,14 @@ async function attemptTransaction<T>(
     open = false;
     return endTransaction(connection, transactionId, how);
   };
+  return { access, end };
+}
 
+async function attemptTransaction<T>(
+  connection: Connection,
+  body: (access: XenstoreAccess) => Promise<T>,
+): Promise<Outcome<T>> {
+  const { access, end } = await begin(connection);
   let value: T;
   try {
     value = await body(access);
@@ -65,6 +90,18 @@ async function attemptTransaction<T>(
     return { committed: false };
   }
   return (await end('T')) ? { committed: true, value } : { committed: false };
+}
+
+async function attemptSnapshot<T>(
+  connection: Connection,
+  body: (reader: XenstoreReader) => Promise<T>,
+): Promise<Outcome<T>> {
+  const { access, end } = await begin(connection);
+  const asked = (async () => body(access))();
+  const [, ended] = await Promise.allSettled([asked, end('T')]);
+  if (ended.status === 'rejected') throw ended.reason;
+  if (!ended.value) return { committed: false };
+  return { committed: true, value: await asked };
 }
 
 /**

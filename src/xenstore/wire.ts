@@ -66,14 +66,22 @@ export class FramingError extends Error {
   override readonly name = 'FramingError';
 }
 
-export function encodeMessage(message: Message): Buffer {
-  const { payload } = message;
-  const bytes = Buffer.allocUnsafe(headerSize + payload.length);
-  bytes.writeUInt32LE(message.type, 0);
-  bytes.writeUInt32LE(message.requestId, 4);
-  bytes.writeUInt32LE(message.transactionId, 8);
-  bytes.writeUInt32LE(payload.length, 12);
-  bytes.set(payload, headerSize);
+export const encodeMessage = (message: Message): Buffer => encodeMessages([message]);
+
+/** Messages one behind the other. */
+export function encodeMessages(messages: readonly Message[]): Buffer {
+  let length = 0;
+  for (const { payload } of messages) length += headerSize + payload.length;
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const { type, requestId, transactionId, payload } of messages) {
+    bytes.writeUInt32LE(type, at);
+    bytes.writeUInt32LE(requestId, at + 4);
+    bytes.writeUInt32LE(transactionId, at + 8);
+    bytes.writeUInt32LE(payload.length, at + 12);
+    bytes.set(payload, at + headerSize);
+    at += headerSize + payload.length;
+  }
   return bytes;
 }
 

@@ -105,6 +105,17 @@ describe('requests', () => {
     ]);
   });
 
+  test('of one turn of the program leave together, those that follow from settled promises too', async () => {
+    const server = new ScriptedServer(agreeable);
+    const client = await server.client();
+    const first = client.read('/a');
+    const second = Promise.resolve()
+      .then(() => undefined)
+      .then(() => client.read('/b'));
+    await Promise.all([first, second]);
+    expect(server.turns()).toEqual([['READ', 'READ']]);
+  });
+
   test('wait their turn beyond the number that may be under way', async () => {
     let most = 0;
     let underWay = 0;

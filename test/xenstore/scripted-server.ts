@@ -4,6 +4,7 @@ import {
   encodeStrings,
   maxPayload,
   type Message,
+  messageName,
   MessageParser,
   MessageType,
 } from '../../src/xenstore/wire.ts';
@@ -18,6 +19,8 @@ export class ScriptedServer {
   readonly connections: ScriptedConnection[] = [];
   /** All messages that were received, on any connection. */
   readonly received: Message[] = [];
+  /** The same, by the write they came in. */
+  readonly writes: (readonly Message[])[] = [];
   script: Script;
   /** While false, nobody answers the door. */
   listening = true;
@@ -44,6 +47,11 @@ export class ScriptedServer {
     return XenstoreClient.connect({ transport: this.open, ...options });
   }
 
+  /** What each write asked for, as names of the requests. */
+  turns(): string[][] {
+    return this.writes.map((messages) => messages.map(({ type }) => messageName(type)));
+  }
+
   /** What was asked for, as text: `READ /a`. */
   asked(type: number): string[] {
     return this.received
@@ -64,7 +72,9 @@ export class ScriptedConnection {
   }
 
   send(bytes: Uint8Array): void {
-    for (const message of this.#parser.push(bytes)) {
+    const messages = [...this.#parser.push(bytes)];
+    this.#server.writes.push(messages);
+    for (const message of messages) {
       this.#server.received.push(message);
       // The answer comes later, as over a socket.
       setImmediate(() => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { maxTransactionAttempts } from '../../src/xenstore/transaction.ts';
-import type { XenstoreAccess } from '../../src/xenstore/index.ts';
+import type { XenstoreAccess, XenstoreReader } from '../../src/xenstore/index.ts';
 import { type Message, MessageType } from '../../src/xenstore/wire.ts';
 import { ScriptedServer, storeServer } from './scripted-server.ts';
 
@@ -104,6 +104,71 @@ describe('a transaction', () => {
     await client.transaction(async (transaction) => void (leaked = transaction));
     await expect(leaked?.write('/a', '1')).rejects.toThrow('has ended');
     expect(await client.read('/a')).toBeUndefined();
+  });
+});
+
+describe('a snapshot', () => {
+  test('asks for everything, and ends, in one turn', async () => {
+    const server = endings('OK');
+    const client = await server.client();
+    const body = (reader: XenstoreReader) => Promise.all([reader.read('/a'), reader.directory('/b')]);
+    expect(await client.snapshot(body)).toEqual(['x', []]);
+    expect(server.turns()).toEqual([['TRANSACTION_START'], ['READ', 'DIRECTORY', 'TRANSACTION_END']]);
+    expect(server.writes[1]?.map(({ transactionId }) => transactionId)).toEqual([1, 1, 1]);
+    expect(server.asked(MessageType.TRANSACTION_END)).toEqual(['T']);
+  });
+
+  test('is read again after a conflict, and after the daemon has lost it', async () => {
+    const server = endings('EAGAIN', 'ENOENT', 'OK');
+    const client = await server.client();
+    let runs = 0;
+    const body = async (reader: XenstoreReader) => `${await reader.read('/a')} ${++runs}`;
+    expect(await client.snapshot(body)).toBe('x 3');
+    expect(server.asked(MessageType.READ)).toEqual(['/a', '/a', '/a']);
+    expect(client.counters.transactionRetries).toBe(2);
+  });
+
+  test('fails at once for another reason', async () => {
+    const client = await endings('ENOSPC').client();
+    await expect(client.snapshot((reader) => reader.read('/a'))).rejects.toMatchObject({ code: 'ENOSPC' });
+  });
+
+  test('refuses what is asked for after something was waited for', async () => {
+    const server = endings('OK');
+    const client = await server.client();
+    const body = async (reader: XenstoreReader) => [await reader.read('/a'), await reader.read('/b')];
+    await expect(client.snapshot(body)).rejects.toThrow('/b was asked for in a transaction that has ended');
+    expect(server.asked(MessageType.READ)).toEqual(['/a']);
+  });
+
+  test('whose body throws has ended, and the error is passed on', async () => {
+    const server = endings('OK');
+    const client = await server.client();
+    const body = async (): Promise<void> => {
+      throw new Error('changed my mind');
+    };
+    await expect(client.snapshot(body)).rejects.toThrow('changed my mind');
+    expect(server.asked(MessageType.TRANSACTION_END)).toEqual(['T']);
+  });
+
+  test('in which everything was missing because the daemon had lost it is read again, whatever the body made of that', async () => {
+    const client = await endings('ENOENT', 'OK').client();
+    let runs = 0;
+    const body = async (): Promise<string> => {
+      if (runs++ === 0) throw new Error('a key is missing');
+      return 'found';
+    };
+    expect(await client.snapshot(body)).toBe('found');
+  });
+
+  test('that the connection leaves behind is rejected', async () => {
+    const server = new ScriptedServer((message, connection) => {
+      if (message.type === MessageType.TRANSACTION_START) connection.reply(message, '1');
+      else connection.drop();
+    });
+    const client = await server.client();
+    await expect(client.snapshot((reader) => reader.read('/a'))).rejects.toMatchObject({ retryable: true });
+    client.close();
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   decodeStrings,
   encodeMessage,
+  encodeMessages,
   encodePathAndValue,
   encodeStrings,
   FramingError,
@@ -53,6 +54,19 @@ describe('messages', () => {
           expect(received.map(plain)).toEqual(sent.map(plain));
         },
       ),
+    );
+  });
+
+  test('one behind the other are the bytes of each in turn', () => {
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 8 }), (sent) => {
+        expect(encodeMessages(sent).equals(Buffer.concat(sent.map(encodeMessage)))).toBe(true);
+      }),
+    );
+    const open = { type: MessageType.READ, requestId: 1, transactionId: 7, payload: encodeStrings('/a') };
+    const close = { ...open, type: MessageType.TRANSACTION_END, requestId: 2, payload: encodeStrings('T') };
+    expect(encodeMessages([open, close]).toString('hex')).toBe(
+      '020000000100000007000000030000002f6100070000000200000007000000020000005400',
     );
   });
 
