@@ -46,8 +46,10 @@ export class ControlServer {
     path: string,
     methods: ControlMethods,
     streams: ControlStreams = {},
+    { isSuccessor = false }: { readonly isSuccessor?: boolean } = {},
   ): Promise<ControlServer> {
-    if (await socketAnswers(path)) {
+    // Of a process that dies the kernel may have closed all else before its socket.
+    if (!isSuccessor && (await socketAnswers(path))) {
       throw new PcibackError(
         'DAEMON-RUNNING',
         `a pciback daemon answers at ${path}`,

@@ -160,6 +160,15 @@ describe('the socket', () => {
     expect(await (await connectClient()).call('first')).toBe(1);
   });
 
+  it('is taken by a successor from a daemon that still answers', async () => {
+    const first = await serve({ first: () => 1 });
+    const second = await ControlServer.listen(path, { second: () => 2 }, {}, { isSuccessor: true });
+    onTestFinished(() => second.close());
+    expect(await (await connectClient()).call('second')).toBe(2);
+    first.close();
+    expect(await (await connectClient()).call('second')).toBe(2);
+  });
+
   it('is left to a successor that has replaced it', async () => {
     const first = await serve({});
     await rm(path);
