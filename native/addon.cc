@@ -8,6 +8,7 @@
 #include "responder.h"
 #include "ring.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 namespace pciback {
@@ -60,6 +61,19 @@ Napi::Value leave_process_group(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// The calling thread is scheduled before all that has no claim to real time, or again like the rest (sched(7)). A priority among the rest
+// would not do: whatever wakes up there gets the processor for a while, whoever has it. False when this user may not choose.
+Napi::Value go_ahead(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const bool is_ahead = arguments.boolean(0, "isAhead");
+  if (!arguments.ok()) return info.Env().Undefined();
+  sched_param lowest = {};
+  lowest.sched_priority = is_ahead ? sched_get_priority_min(SCHED_RR) : 0;
+  // Threads that this one starts are ordinary ones.
+  const int policy = is_ahead ? SCHED_RR | SCHED_RESET_ON_FORK : SCHED_OTHER;
+  return Napi::Boolean::New(info.Env(), sched_setscheduler(0, policy, &lowest) == 0);
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* addon = new Addon;
   addon->ring = Napi::Persistent(Ring::define(env));
@@ -72,6 +86,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
   exports.Set("lockFile", Napi::Function::New<lock_file_for_js>(env, "lockFile"));
   exports.Set("waitForLock", Napi::Function::New<wait_for_lock>(env, "waitForLock"));
+  exports.Set("goAhead", Napi::Function::New<go_ahead>(env, "goAhead"));
   exports.Set("leaveProcessGroup", Napi::Function::New<leave_process_group>(env, "leaveProcessGroup"));
   return exports;
 }

@@ -29,7 +29,7 @@ export type {
   Ring,
   Taken,
 } from './platform.ts';
-export { setPriorityOfThreads } from './priority.ts';
+export { goAhead, setPriorityOfThreads } from './priority.ts';
 export { leaveProcessGroup } from './process-group.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';

@@ -116,6 +116,8 @@ export interface NativeAddon {
   lockFile(path: string): (() => void) | false;
   /** Calls `done` once, with what gives the lock up or with a positive errno. Returns what gives the wait up. */
   waitForLock(path: string, done: (unlock: (() => void) | number) => void): () => void;
+  /** False when this user may not choose. */
+  goAhead(isAhead: boolean): boolean;
   leaveProcessGroup(): void;
 }
 
