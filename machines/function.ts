@@ -205,6 +205,10 @@ export type FunctionState =
   | 'reset'
   | 'quarantined';
 
+/** Whether its guest has it, and may reach it. */
+export const isExported = (state: FunctionState): boolean =>
+  state === 'bound' || state.startsWith('connected');
+
 /** Names the state of a running or stored function machine. */
 export function functionState(value: unknown): FunctionState {
   if (typeof value === 'string') return value as FunctionState;

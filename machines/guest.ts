@@ -59,6 +59,9 @@ export interface Adopted extends Settled {
   readonly position: Position;
 }
 
+/** What an effect has seen at its end may be older than what was observed before the machine heard of it. */
+const newer = (known: GuestView, view: GuestView): GuestView => (view.serial < known.serial ? known : view);
+
 const unprovided = (name: string) => (): Promise<never> =>
   Promise.reject(new Error(`${name} is not provided`));
 const effect = (name: string) => fromPromise<Settled, GuestContext>(unprovided(name));
@@ -97,7 +100,10 @@ const guest = setup({
     fail: effect('fail'),
   },
   actions: {
-    settle: assign((_, { view, exported }: Settled) => ({ view, exported })),
+    settle: assign(({ context: known }, { view, exported }: Settled) => ({
+      view: newer(known.view, view),
+      exported,
+    })),
     fault: assign((_, { error }: { error: unknown }) => ({ failure: failureOf(error) })),
   },
   guards: {
@@ -229,11 +235,11 @@ export const guestMachine = guest.createMachine({
   }),
   on: {
     observed: {
-      actions: assign(({ context: { frontendSeen, domainSeen, frontendWasConnected }, event: { view } }) => ({
-        view,
-        frontendSeen: frontendSeen || view.frontendState !== Unknown,
-        domainSeen: domainSeen || view.introduced,
-        frontendWasConnected: frontendWasConnected || view.frontendState === Connected,
+      actions: assign(({ context: known, event: { view } }) => ({
+        view: newer(known.view, view),
+        frontendSeen: known.frontendSeen || view.frontendState !== Unknown,
+        domainSeen: known.domainSeen || view.introduced,
+        frontendWasConnected: known.frontendWasConnected || view.frontendState === Connected,
       })),
     },
     stop: { actions: assign({ stopping: true }) },

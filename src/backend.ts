@@ -9,15 +9,16 @@ import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { Sbdf } from './address.ts';
-import { openEngine } from './backend/engine.ts';
+import { type EngineOptions, inherit, openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
 import { functionsToHide } from './backend/hide-list.ts';
 import { daemonMethods, daemonStreams } from './backend/methods.ts';
 import { startMetrics } from './backend/metrics.ts';
 import type { PciBackendOptions, Succession } from './backend/options.ts';
-import { prepare, provideXenstored } from './backend/prepare.ts';
+import { prepare, provideXenstored, rehearseReplacement } from './backend/prepare.ts';
 import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
+import { endUnclaimed } from './backend/resume.ts';
 import type { Running } from './backend/running.ts';
 import { StandIns, reignFrom } from './backend/stand-ins.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
@@ -45,6 +46,8 @@ export class PciBackend {
   /** A back-end is started once: what it is made of is gone after its end. */
   #isStarted = false;
   #succession: Succession | undefined;
+  /** It has waited for the lock of another one, which was about to end. */
+  #isSuccessor = false;
   #failure: unknown;
   #underWay: Promise<void> = Promise.resolve();
 
@@ -244,34 +247,45 @@ export class PciBackend {
   async #takeTurn(): Promise<void> {
     const { standsIn } = this.#options;
     const { signal } = this.#stopping;
+    this.#isSuccessor = this.#running.lock === undefined;
     if (standsIn) {
       this.#running.lock = await awaitDeath(this.#place, standsIn, signal);
+      this.#inherit();
       this.#succession = reignFrom(uptime(), standsIn.succession);
       this.#emit(makeEvent('backend.standIn', { to: 'daemon', data: { pid: process.pid } }));
     } else {
       this.#running.lock ??= await takeOver(this.#place, signal);
+      this.#inherit();
     }
+  }
+
+  /** Guests of a predecessor are waiting: before anything is told or asked, they are served again. */
+  #inherit(): void {
+    const { platform, pool } = this.#running;
+    if (!platform || !pool) throw notRunning();
+    this.#running.inheritance = inherit({ platform, pool }, this.#engineOptions);
+  }
+
+  get #engineOptions(): EngineOptions {
+    return {
+      where: this.#options.platform,
+      stateDirectory: this.#place.stateDirectory,
+      topology: this.#options.topology ?? 'vpci',
+      isReady: () => this.#actor.getSnapshot().matches('ready'),
+      emit: (event) => this.#emit(event),
+    };
   }
 
   /** Takes over whatever is running, and from then on follows what comes and goes. */
   async #adopt(): Promise<void> {
     const { platform: where, metrics } = this.#options;
     const running = this.#running;
-    const { platform, pool, xenstore, inventory } = running;
-    if (!platform || !pool || !xenstore || !inventory) throw notRunning();
+    const { platform, pool, xenstore, inventory, inheritance } = running;
+    if (!platform || !pool || !xenstore || !inventory || !inheritance) throw notRunning();
     const emit = (event: BackendEvent): void => this.#emit(event);
     const warn = (error: unknown): void => emit(makeEvent('warning', failureDetails(error)));
     await provideXenstored(running, where, emit);
-    const engine = openEngine(
-      { platform, pool, xenstore, inventory },
-      {
-        where,
-        stateDirectory: this.#place.stateDirectory,
-        topology: this.#options.topology ?? 'vpci',
-        isReady: () => this.#actor.getSnapshot().matches('ready'),
-        emit,
-      },
-    );
+    const engine = openEngine({ platform, pool, xenstore, inventory }, inheritance, this.#engineOptions);
     Object.assign(running, engine);
     const { registry, host, guests } = engine;
     host.reconcile();
@@ -291,6 +305,7 @@ export class PciBackend {
       await attended;
     }
     await follow(xenstore, guests, this.#subscriptions, warn);
+    await endUnclaimed(inheritance.resumed, inheritance.rings);
     await Promise.all(guests.sessions().map((session) => session.settled()));
     if (metrics !== undefined) {
       const parts = { platform, registry, xenstore, state: () => this.#actor.getSnapshot().value };
@@ -306,6 +321,7 @@ export class PciBackend {
       controlSocket,
       daemonMethods(this),
       daemonStreams(this),
+      { isSuccessor: this.#isSuccessor },
     );
   }
 
@@ -366,7 +382,20 @@ export class PciBackend {
         .catch((error: unknown) => this.#emit(makeEvent('warning', failureDetails(error))));
     }
     await rehearsal?.end();
-    if (this.#actor.getSnapshot().matches('ready')) this.#startStandIn();
+    if (!this.#actor.getSnapshot().matches('ready')) return;
+    // It is told of before it can be given tasks.
+    const onReplacement = (): void => void setImmediate(() => this.#rehearseReplacement());
+    if (rehearse) this.#running.pool?.on('workerCreate', onReplacement);
+    this.#startStandIn();
+  }
+
+  #rehearseReplacement(): void {
+    const { pool } = this.#running;
+    if (!pool || !this.#actor.getSnapshot().matches('ready')) return;
+    rehearseReplacement(pool, this.#options.platform, this.#place).catch((error: unknown) => {
+      // It may have died as well, or all of it come to its end: it has only been a rehearsal.
+      if (this.#actor.getSnapshot().matches('ready')) this.#emit(makeEvent('warning', failureDetails(error)));
+    });
   }
 
   #startStandIn(): void {

@@ -10,6 +10,7 @@ import {
   failureOf,
   functionMachine,
   functionState,
+  isExported,
 } from '../machines/function.ts';
 import type { Sbdf } from '../src/address.ts';
 import {
@@ -129,7 +130,7 @@ export class AssignedFunction implements ExportedFunction {
 
   /** Whether the guest may reach it. */
   get isExported(): boolean {
-    return this.#state === 'bound' || this.#state.startsWith('connected');
+    return isExported(this.#state);
   }
 
   quiesce(): void {

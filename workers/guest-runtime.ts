@@ -1,13 +1,19 @@
 /** One guest in its worker: carries out the steps that the control plane sends, and answers the guest's requests. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type MessagePort, threadId } from 'node:worker_threads';
 import { Subject, type Subscription } from 'rxjs';
 import { type Sbdf, makeSbdf } from '../src/address.ts';
 import { PcibackError } from '../src/errors.ts';
+import { goAhead } from '../src/host/index.ts';
 import type { Platform, Ring } from '../src/host/platform.ts';
-import { RingOperations, requestStream } from '../src/ring/index.ts';
+import { type PublishedRing, RingOperations, requestStream } from '../src/ring/index.ts';
 import { AssignedFunction } from './assigned-function.ts';
-import type { FromWorker, Step, ToWorker } from './messages.ts';
+import { HeadStart } from './head-start.ts';
+import type { Assignment, FromWorker, Resume, Step, ToWorker } from './messages.ts';
 import { isMilestone } from './milestone.ts';
+
+/** Milliseconds between two attempts to bind an event channel, at most: about a second in all. */
+const longestPause = 512;
 
 /** How the task of the guest is ended. */
 export interface TaskEnd {
@@ -23,8 +29,11 @@ export class GuestRuntime {
   readonly #functions = new Map<Sbdf, AssignedFunction>();
   readonly #byGuestAddress = new Map<number, AssignedFunction>();
   readonly #operations = new RingOperations((domain, bus, devfn) => this.#find(domain, bus, devfn));
+  readonly #headStart: HeadStart;
   #ring: Ring | undefined;
   #serving: Subscription | undefined;
+  #held: FromWorker[] | undefined;
+  #isOver = false;
   #abandoned = 0;
   #storms = 0;
   /** Steps are carried out one after the other, in the order in which they came. */
@@ -32,13 +41,16 @@ export class GuestRuntime {
 
   constructor(platform: Platform, domid: number, port: MessagePort, end: TaskEnd) {
     this.#platform = platform;
+    // Elsewhere nobody but the guest waits for it, or it is only a rehearsal.
+    this.#headStart = new HeadStart(platform.kind === 'xen' ? goAhead : () => undefined);
     this.#domid = domid;
     this.#port = port;
     this.#end = end;
   }
 
-  start(): void {
+  start(resume?: Resume): void {
     this.#post({ is: 'started', threadId });
+    if (resume) this.#queue = this.#resume(resume).catch((error: unknown) => this.#fault(error));
     this.#port.on('message', (message: ToWorker) => {
       this.#queue = this.#queue.then(() => this.#take(message));
     });
@@ -51,8 +63,10 @@ export class GuestRuntime {
     try {
       await this.#carryOut(message);
       this.#post({ is: 'done', id });
+      this.#tellHeld();
       if (message.do === 'end') this.#leave(this.#end.resolve);
     } catch (error) {
+      this.#tellHeld();
       if (error instanceof PcibackError) {
         const { reason, message: text, remedy } = error;
         this.#post({ is: 'refused', id, reason, message: text, remedy });
@@ -62,24 +76,47 @@ export class GuestRuntime {
     }
   }
 
+  /**
+   * Serves again what an earlier worker was serving, before anybody has looked whether it still should be: a guest waits for an answer.
+   * What cannot be had any more is left to whoever will look after the guest.
+   */
+  async #resume({ assignments, ring }: Resume): Promise<void> {
+    this.#held = [];
+    const functions: Sbdf[] = [];
+    this.#headStart.begin();
+    for (const assignment of assignments) {
+      if (await succeeds(() => this.#bind(assignment))) functions.push(assignment.sbdf);
+    }
+    const isWhole = functions.length === assignments.length;
+    const hasRing = isWhole && (await succeeds(() => this.#serve(ring, true)));
+    if (!hasRing) this.#headStart.end();
+    this.#post({ is: 'resumed', functions, hasRing });
+    this.#tellHeld();
+  }
+
+  async #bind(assignment: Assignment): Promise<void> {
+    const { sbdf, mode } = assignment;
+    const known = this.#functions.get(sbdf);
+    // Resumed already, which who asks has not heard of yet.
+    if (known?.isExported) return known.trust(mode);
+    const assigned = new AssignedFunction(
+      this.#platform,
+      this.#domid,
+      assignment,
+      (report) => this.#tell(report),
+      () => this.#exported().map(({ belongings }) => belongings),
+    );
+    await assigned.bind();
+    this.#functions.set(sbdf, assigned);
+    // One that was already being taken away has no place on the guest's bus any more.
+    if (assigned.isExported) this.#byGuestAddress.set(assigned.guestAddress, assigned);
+    if (this.#ring) assigned.connect();
+  }
+
   async #carryOut(step: Step): Promise<void> {
     switch (step.do) {
-      case 'bind': {
-        const { sbdf } = step.assignment;
-        const assigned = new AssignedFunction(
-          this.#platform,
-          this.#domid,
-          step.assignment,
-          (report) => this.#post(report),
-          () => this.#exported().map(({ belongings }) => belongings),
-        );
-        await assigned.bind();
-        this.#functions.set(sbdf, assigned);
-        // One that was already being taken away has no place on the guest's bus any more.
-        if (assigned.isExported) this.#byGuestAddress.set(assigned.guestAddress, assigned);
-        if (this.#ring) assigned.connect();
-        return;
-      }
+      case 'bind':
+        return this.#bind(step.assignment);
       case 'trust':
         this.#functions.get(step.sbdf)?.trust(step.mode);
         return;
@@ -88,8 +125,8 @@ export class GuestRuntime {
         return;
       case 'connect':
         if (this.#ring) this.#disconnect();
-        this.#connect(step.grantRef, step.port, step.adopted);
-        return;
+        this.#held = [];
+        return this.#serve(step.ring, step.adopted);
       case 'quiesce':
         for (const assigned of this.#functions.values()) assigned.quiesce();
         return;
@@ -113,23 +150,54 @@ export class GuestRuntime {
     this.#functions.delete(sbdf);
   }
 
-  #connect(grantRef: number, port: number, adopted: boolean): void {
+  async #serve(ring: PublishedRing, adopted: boolean): Promise<void> {
+    this.#headStart.begin();
+    try {
+      if (adopted) await this.#reconnect(ring);
+      else this.#connect(ring, false);
+    } catch (error) {
+      this.#headStart.end();
+      throw error;
+    }
+  }
+
+  /**
+   * Of a thread or a process that has died the hypervisor may not have taken the event channel yet, and until then it is not to be had.
+   * Nothing tells when that has happened, so it is tried again, ever less often.
+   */
+  async #reconnect(ring: PublishedRing): Promise<void> {
+    for (let pause = 1; ; pause *= 2) {
+      try {
+        this.#connect(ring, true);
+        return;
+      } catch (error) {
+        const isHeld = error instanceof PcibackError && error.reason === 'EVENT-CHANNEL-FAILED';
+        if (!isHeld || pause > longestPause) throw error;
+        await sleep(pause);
+        // Nobody would close what is opened for a guest that has been left meanwhile.
+        if (this.#isOver) return;
+      }
+    }
+  }
+
+  #connect(published: PublishedRing, adopted: boolean): void {
     const wakes = new Subject<void>();
+    const { grantRef, port } = published;
     const ring = this.#platform.openRing(this.#domid, grantRef, port, () => wakes.next());
     this.#ring = ring;
-    this.#post({ is: 'bound', localPort: ring.localPort });
+    this.#tell({ is: 'bound', ring: published, localPort: ring.localPort });
     for (const assigned of this.#functions.values()) assigned.connect();
     if (adopted) this.#goOn(ring);
     const onStorm = (wakeups: number): void => {
       this.#storms++;
-      if (isMilestone(this.#storms)) this.#post({ is: 'storm', wakeups, times: this.#storms });
+      if (isMilestone(this.#storms)) this.#tell({ is: 'storm', wakeups, times: this.#storms });
     };
     this.#serving = requestStream(ring, wakes, undefined, { onStorm }).subscribe({
       next: (op) => this.#answer(ring, op),
       complete: () => {
         if (this.#ring !== ring) return;
         this.#disconnect();
-        this.#post({ is: 'ringLost' });
+        this.#tell({ is: 'ringLost' });
       },
       error: (error: unknown) => this.#fault(error),
     });
@@ -146,6 +214,7 @@ export class GuestRuntime {
   }
 
   #disconnect(): void {
+    this.#headStart.end();
     this.#serving?.unsubscribe();
     this.#serving = undefined;
     this.#ring?.close();
@@ -162,6 +231,7 @@ export class GuestRuntime {
       if (outcome === 'published') operations.answered();
       else this.#unheard();
       if (operations.denied >= 0) this.#noteDenied();
+      this.#headStart.served();
     } catch (error) {
       // An exception would end the stream or the thread; it is this guest's actor that has to go.
       this.#fault(error);
@@ -171,14 +241,14 @@ export class GuestRuntime {
   #unheard(): void {
     this.#operations.abandoned();
     this.#abandoned++;
-    if (isMilestone(this.#abandoned)) this.#post({ is: 'abandoned', times: this.#abandoned });
+    if (isMilestone(this.#abandoned)) this.#tell({ is: 'abandoned', times: this.#abandoned });
   }
 
   #noteDenied(): void {
     const { target, denied } = this.#operations;
     if (!(target instanceof AssignedFunction)) return;
     const times = target.filter.record.deniedAt(denied);
-    if (isMilestone(times)) this.#post({ is: 'denied', sbdf: target.sbdf, register: denied, times });
+    if (isMilestone(times)) this.#tell({ is: 'denied', sbdf: target.sbdf, register: denied, times });
   }
 
   #find(domain: number, bus: number, devfn: number): AssignedFunction | undefined {
@@ -188,10 +258,12 @@ export class GuestRuntime {
 
   /** A defect of ours: this guest is served by another worker, which finds everything as it was last recorded. */
   #fault(error: unknown): void {
+    this.#post({ is: 'faulted' });
     this.#leave(() => this.#end.reject(error));
   }
 
   #leave(how: () => void): void {
+    this.#isOver = true;
     this.#disconnect();
     for (const assigned of this.#functions.values()) assigned.letGo();
     this.#functions.clear();
@@ -202,5 +274,28 @@ export class GuestRuntime {
 
   #post(message: FromWorker): void {
     this.#port.postMessage(message);
+  }
+
+  /** What is told of a ring that comes up can wait until its guest has been told that it is there. */
+  #tell(report: FromWorker): void {
+    if (this.#held) this.#held.push(report);
+    else this.#post(report);
+  }
+
+  #tellHeld(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const report of held) this.#post(report);
+  }
+}
+
+/** Whether it can be done; false when something that only concerns this guest is in the way. Rejects with our own defects. */
+async function succeeds(work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof PcibackError) return false;
+    throw error;
   }
 }

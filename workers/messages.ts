@@ -8,6 +8,7 @@ import type { Sbdf } from '../src/address.ts';
 import type { FilterMode, Seized } from '../src/config-space/index.ts';
 import type { Reason } from '../src/errors.ts';
 import type { PlatformOptions } from '../src/host/platform.ts';
+import type { PublishedRing } from '../src/ring/index.ts';
 import type { FunctionState } from '../machines/function.ts';
 import type { Thoroughness } from './rehearsal.ts';
 
@@ -16,6 +17,14 @@ export interface GuestTask {
   readonly domid: number;
   readonly platform: PlatformOptions;
   readonly port: MessagePort;
+  /** What an earlier worker was serving. */
+  readonly resume?: Resume | undefined;
+}
+
+/** A guest as it was served: its functions, and the ring that its front-end has published. */
+export interface Resume {
+  readonly assignments: readonly Assignment[];
+  readonly ring: PublishedRing;
 }
 
 /** Has a thread ready for its first guest: everything loaded, the platform opened, the path of a request compiled. */
@@ -46,7 +55,7 @@ export type Step =
   /** From the next request on, the guest is trusted so far with a function that it has. */
   | { readonly do: 'trust'; readonly sbdf: Sbdf; readonly mode: FilterMode }
   /** `adopted`: an earlier back-end served this page, and may have answered without announcing it. */
-  | { readonly do: 'connect'; readonly grantRef: number; readonly port: number; readonly adopted: boolean }
+  | { readonly do: 'connect'; readonly ring: PublishedRing; readonly adopted: boolean }
   | { readonly do: 'disconnect' }
   /** No function of the guest reaches for memory any more: what comes before everything that takes its memory away. */
   | { readonly do: 'quiesce' }
@@ -59,6 +68,8 @@ export type ToWorker = Step & { readonly id: number };
 export type FromWorker =
   /** The first message of all: the thread on which the guest is served. */
   | { readonly is: 'started'; readonly threadId: number }
+  /** What of a `Resume` is served again: these functions, and the ring, which is only when no function is missing. */
+  | { readonly is: 'resumed'; readonly functions: readonly Sbdf[]; readonly hasRing: boolean }
   | { readonly is: 'done'; readonly id: number }
   | {
       readonly is: 'refused';
@@ -87,7 +98,9 @@ export type FromWorker =
   /** The hypervisor refused a message-signalled vector, for the first time, or ten, a hundred ... times: a negative errno. */
   | { readonly is: 'vectorRefused'; readonly sbdf: Sbdf; readonly errno: number; readonly times: number }
   /** The ring is served; this is the local end of its event channel. */
-  | { readonly is: 'bound'; readonly localPort: number }
+  | { readonly is: 'bound'; readonly ring: PublishedRing; readonly localPort: number }
   | { readonly is: 'abandoned'; readonly times: number }
   | { readonly is: 'storm'; readonly wakeups: number; readonly times: number }
-  | { readonly is: 'ringLost' };
+  | { readonly is: 'ringLost' }
+  /** The last message: this guest is given up because of a defect of ours, and its thread lives on. */
+  | { readonly is: 'faulted' };

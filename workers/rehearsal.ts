@@ -14,11 +14,16 @@ import { GuestRuntime } from './guest-runtime.ts';
 import type { Assignment, FromWorker, Step } from './messages.ts';
 
 /**
- * How many guests play the script, and how often each. `thoroughly`: until V8 has compiled the whole path, for more than one guest, half a
- * second of work. `once`: nothing of it is done for the first time when it matters.
+ * How many guests play the script, how often each, and how often each switches its interrupts on and off. `thoroughly`: until V8 has
+ * compiled the whole path, for more than one guest, half a second of work. `once`: nothing of it is done for the first time when it
+ * matters.
  */
-const plays = { thoroughly: { guests: 3, times: 96 }, once: { guests: 1, times: 1 } };
+const plays = {
+  thoroughly: { guests: 3, scans: 96, switchings: 16 },
+  once: { guests: 1, scans: 1, switchings: 1 },
+};
 export type Thoroughness = keyof typeof plays;
+type Play = (typeof plays)[Thoroughness];
 
 const read = (offset: number, size: number): Request => [Command.confRead, offset, size, 0];
 const write = (offset: number, size: number, value: number): Request => [
@@ -63,9 +68,12 @@ class Guest {
   readonly #onEnd: () => void;
   #sent = 0;
 
-  constructor(front: FrontRing, bus: number, times: number, onEnd: () => void) {
+  constructor(front: FrontRing, bus: number, { scans, switchings }: Play, onEnd: () => void) {
     this.#front = front;
-    this.#requests = [...Array.from({ length: times }, () => script).flat(), ...interrupts];
+    this.#requests = [
+      ...Array.from({ length: scans }, () => script),
+      ...Array.from({ length: switchings }, () => interrupts),
+    ].flat();
     this.#op[OpWord.bus] = bus;
     this.#onEnd = onEnd;
     for (let entry = 0; entry < 5; entry++) this.#op[OpWord.msixEntries + entry] = entry << 16;
@@ -105,11 +113,11 @@ export async function rehearse(
   domid: number,
   how: Thoroughness,
 ): Promise<void> {
-  const { guests, times } = plays[how];
-  for (let guest = 0; guest < guests; guest++) await play(platform, directory, domid, times);
+  const each = plays[how];
+  for (let guest = 0; guest < each.guests; guest++) await play(platform, directory, domid, each);
 }
 
-async function play(platform: Platform, directory: string, domid: number, times: number): Promise<void> {
+async function play(platform: Platform, directory: string, domid: number, how: Play): Promise<void> {
   const bus = domid & 0xff;
   const assignment = await assignmentFor(platform, bus);
   const front = new FrontRing(directory, domid);
@@ -117,14 +125,14 @@ async function play(platform: Platform, directory: string, domid: number, times:
   const tell = (id: number, step: Step): void => control.postMessage({ ...step, id });
   try {
     await new Promise<void>((resolve, reject) => {
-      const guest = new Guest(front, bus, times, () => tell(2, { do: 'end' }));
+      const guest = new Guest(front, bus, how, () => tell(2, { do: 'end' }));
       new GuestRuntime(platform, domid, port, { resolve, reject }).start();
       control.on('message', (message: FromWorker) => {
         if (message.is === 'refused') reject(new Error(message.message));
         else if (message.is === 'done' && message.id === 1) guest.goOn();
       });
       tell(0, { do: 'bind', assignment });
-      tell(1, { do: 'connect', grantRef: front.ref, port: front.port, adopted: false });
+      tell(1, { do: 'connect', ring: { grantRef: front.ref, port: front.port }, adopted: false });
     });
   } finally {
     control.close();

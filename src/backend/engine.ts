@@ -6,10 +6,12 @@ import type { Inventory, Platform, PlatformOptions } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { BridgeMap, type TopologyKind } from '../topology/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
-import { discardPorts } from './directories.ts';
+import type { GuestWorker } from './guest-worker.ts';
 import { Guests } from './guests.ts';
 import { HostFunctions } from './host-functions.ts';
 import { Registry } from './registry.ts';
+import { type ServedRing, resumeGuests, ringStore } from './resume.ts';
+import type { FileStore } from './store.ts';
 
 /** What it works with. */
 export interface EngineParts {
@@ -35,19 +37,38 @@ export interface Engine {
   readonly guests: Guests;
 }
 
-/** Reads what a predecessor has left. Nobody is served before `guests` is asked to attend to somebody. */
-export function openEngine(
-  { platform, pool, xenstore, inventory }: EngineParts,
-  { where, stateDirectory, topology, isReady, emit }: EngineOptions,
-): Engine {
+/** What a predecessor has left. */
+export interface Inheritance {
+  readonly registry: Registry;
+  readonly rings: FileStore<ServedRing>;
+  /** Workers that go on with its guests. */
+  readonly resumed: Map<number, GuestWorker>;
+}
+
+/** Reads what a predecessor has left, and has its guests served again. Throws BAD-DIRECTORY. */
+export function inherit(
+  { platform, pool }: Pick<EngineParts, 'platform' | 'pool'>,
+  { where, stateDirectory, emit }: Pick<EngineOptions, 'where' | 'stateDirectory' | 'emit'>,
+): Inheritance {
   const registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
     emit(makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` })),
   );
-  const ports = discardPorts(platform, stateDirectory);
+  const rings = ringStore(join(stateDirectory, 'ring'));
+  const served = rings.load((key) => rings.delete(key));
+  for (const { localPort } of served.values()) platform.discardPort(localPort);
+  return { registry, rings, resumed: resumeGuests({ pool, where, registry, rings, emit }, served) };
+}
+
+/** Nobody is looked after before `guests` is asked to attend to somebody. */
+export function openEngine(
+  { platform, pool, xenstore, inventory }: EngineParts,
+  { registry, rings, resumed }: Inheritance,
+  { where, topology, isReady, emit }: EngineOptions,
+): Engine {
   const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
   const bridges = (): BridgeMap => new BridgeMap(host.inventory.functions);
   const guests = new Guests(
-    { xenstore, registry, host, platform, pool, ports, where, topology, bridges, emit },
+    { xenstore, registry, host, platform, pool, rings, resumed, where, topology, bridges, emit },
     isReady,
   );
   return { registry, host, guests };

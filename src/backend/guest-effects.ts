@@ -16,7 +16,7 @@ import {
 import { errnoOf } from './errno.ts';
 import type { GuestFunctions } from './guest-functions.ts';
 import type { GuestService } from './guest-service.ts';
-import { positionAt, readGuestView } from './guest-view.ts';
+import { positionAt, readFrontend, readGuestView } from './guest-view.ts';
 import { ListedDevices } from './listed-devices.ts';
 import type { SessionHost } from './session-host.ts';
 import { XenbusWriter } from './xenbus-writer.ts';
@@ -33,6 +33,10 @@ export class GuestEffects {
   readonly #listed: ListedDevices;
   /** What the session began with, until something has come of it. */
   #first: GuestView | undefined;
+  #last: GuestView;
+  #looking: Promise<unknown> = Promise.resolve();
+  /** A look that has not begun yet. */
+  #next: Promise<GuestView> | undefined;
 
   constructor(
     host: SessionHost,
@@ -44,15 +48,35 @@ export class GuestEffects {
     this.#host = host;
     this.#domid = domid;
     this.#first = first;
+    this.#last = first;
     this.#service = service;
     this.#functions = functions;
     this.#writer = new XenbusWriter(host.xenstore, domid);
     this.#listed = new ListedDevices(host, domid, functions, this.#writer);
   }
 
-  /** What both directories of the guest say now. */
-  async view(): Promise<GuestView> {
-    return readGuestView(this.#host.xenstore, this.#host.platform, this.#domid);
+  /** What both directories of the guest say now. Who asks while somebody else has to wait for that is given the same. */
+  view(): Promise<GuestView> {
+    const { xenstore, platform } = this.#host;
+    return (this.#next ??= this.#look(() => {
+      this.#next = undefined;
+      return readGuestView(xenstore, platform, this.#domid, this.#last);
+    }));
+  }
+
+  /** The same when only the front-end has said something since they were last read. */
+  viewOfFrontend(): Promise<GuestView> {
+    return this.#last.present ? this.#look(() => readFrontend(this.#host.xenstore, this.#last)) : this.view();
+  }
+
+  /** One after the other: of two views that were read at a time nobody could tell which one is newer. */
+  #look(read: () => Promise<GuestView>): Promise<GuestView> {
+    const looking = this.#looking
+      .catch(() => undefined)
+      .then(read)
+      .then((view) => (this.#last = { ...view, serial: this.#last.serial + 1 }));
+    this.#looking = looking;
+    return looking;
   }
 
   async settled(): Promise<Settled> {
@@ -71,8 +95,7 @@ export class GuestEffects {
   }
 
   async connect({ view }: GuestContext): Promise<void> {
-    await this.#service.attachRing(view.frontendPath, false);
-    await this.#writer.advance([Initialised], Connected);
+    await this.#writer.advance([Initialised], Connected, () => this.#service.attachRing(view, false));
   }
 
   async reconfigure(): Promise<void> {
@@ -113,8 +136,12 @@ export class GuestEffects {
   async adopt(context: GuestContext): Promise<Adopted> {
     this.#service.requireLastingWorkers();
     // A session that begins with an adoption has just read both directories.
-    const view = context.view === this.#first ? context.view : await this.view();
+    const [view, resumed] = await Promise.all([
+      context.view === this.#first ? context.view : this.view(),
+      this.#service.takeResumed(),
+    ]);
     this.#first = undefined;
+    this.#functions.resume(resumed);
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
     const leaving: Sbdf[] = [];
     for (const sbdf of this.#host.registry.ownedBy(this.#domid)) {
@@ -131,7 +158,8 @@ export class GuestEffects {
     const hasRing = [Initialised, Connected, Reconfiguring, Reconfigured].some(
       (state) => state === view.frontendState,
     );
-    if (isServed && hasRing) await this.#service.attachRing(view.frontendPath, true);
+    if (isServed && hasRing) await this.#service.attachRing(view, true);
+    else await this.#service.detachRing();
     // A directory that begins in InitWait, so that the kernel leaves it alone, is nobody's legacy.
     if (position !== 'waiting')
       this.#host.emit(makeEvent('guest.adopted', { domid: this.#domid, to: position }));

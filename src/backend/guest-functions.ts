@@ -68,7 +68,7 @@ export class GuestFunctions {
   /** Whether it was being taken away when the one who did that was killed: it never goes back on the bus. */
   isLeaving(sbdf: Sbdf): boolean {
     const entry = this.#registry.get(sbdf);
-    return entry !== undefined && stateOf(entry) === 'reset';
+    return entry !== undefined && (entry.isLeaving === true || stateOf(entry) === 'reset');
   }
 
   guestAddressOf(sbdf: Sbdf): Sbdf | undefined {
@@ -105,12 +105,19 @@ export class GuestFunctions {
     }
   }
 
+  /** The present worker has gone on with these by itself. */
+  resume(sbdfs: readonly Sbdf[]): void {
+    for (const sbdf of sbdfs) this.#inHand.add(sbdf);
+  }
+
   /** Takes over a function that an earlier back-end or worker had put on the bus. */
   async restore(sbdf: Sbdf, vdev: Sbdf | undefined, permissive: boolean): Promise<void> {
     const entry = this.#registry.claim(sbdf, this.#domid);
     const guestAddress = contextOf(entry).guestAddress ?? vdev;
     if (guestAddress === undefined || guestAddress === null) return;
     this.#topology.occupy(candidate(entry.facts), guestAddress);
+    // What it is trusted with may have changed since the worker went on with it.
+    if (this.#inHand.has(sbdf)) return this.trust(sbdf, this.#registry.trust(sbdf, permissive));
     await this.#bind(sbdf, guestAddress, permissive);
   }
 
@@ -122,6 +129,7 @@ export class GuestFunctions {
       const present = this.#topology.guestAddressOf(sbdf) ?? guestAddress;
       if (present !== null) await this.#bindOrQuarantine(sbdf, present);
     }
+    for (const sbdf of sbdfs) if (this.#registry.ownerOf(sbdf) === this.#domid) this.#registry.leave(sbdf);
     await this.#worker().step({ do: 'release', sbdfs });
     for (const sbdf of sbdfs) {
       this.#inHand.delete(sbdf);

@@ -1,8 +1,11 @@
 /** Who serves a guest: one worker after another, each with the guest's ring while there is one. */
 import { PcibackError } from '../errors.ts';
 import { makeEvent } from '../monitor/events.ts';
-import { frontendKeyNames, parseFrontendKeys } from '../xenbus/index.ts';
+import type { Sbdf } from '../address.ts';
+import type { PublishedRing } from '../ring/index.ts';
+import { type GuestView, frontendKeyNames, parseFrontendKeys } from '../xenbus/index.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
+import { assignmentsOf, note } from './resume.ts';
 import type { SessionHost } from './session-host.ts';
 import { eventsOf } from './worker-events.ts';
 
@@ -18,6 +21,8 @@ export class GuestService {
   readonly #domid: number;
   readonly #lost: (loss: Loss) => void;
   #worker: GuestWorker | undefined;
+  /** What the present worker serves. */
+  #ring: PublishedRing | undefined;
   #shortLives = 0;
   #isHandedOver = false;
 
@@ -28,14 +33,26 @@ export class GuestService {
     this.#lost = lost;
   }
 
+  /** Takes over the worker that goes on with a guest of a predecessor, if there is one. From here on `lost` may be called. */
+  begin(): void {
+    const { resumed } = this.#host;
+    const worker = resumed.get(this.#domid);
+    resumed.delete(this.#domid);
+    if (worker) this.#employ(worker);
+  }
+
   /** The present worker; one is started when there is none. Throws WORKER-DIED when the guest is another session's now. */
   worker(): GuestWorker {
     if (this.#worker) return this.#worker;
     if (this.#isHandedOver)
       throw new PcibackError('WORKER-DIED', 'another session serves the guest', 'nothing');
     const { pool, where } = this.#host;
-    const worker = new GuestWorker(pool, this.#domid, where, (report) => this.#hear(report));
+    return this.#employ(new GuestWorker(pool, this.#domid, where, (report) => this.#hear(report)));
+  }
+
+  #employ(worker: GuestWorker): GuestWorker {
     this.#worker = worker;
+    worker.listen((report) => this.#hear(report));
     const begin = performance.now();
     void worker.over.then((how) => {
       if (how === 'died' && this.#worker === worker) this.#bury(worker, performance.now() - begin);
@@ -43,9 +60,18 @@ export class GuestService {
     return worker;
   }
 
+  /** The functions that the present worker has gone on with by itself, because the one before it died. Only once. */
+  async takeResumed(): Promise<readonly Sbdf[]> {
+    const worker = this.#worker;
+    const resumption = await worker?.takeResumption();
+    if (!resumption || this.#worker !== worker) return [];
+    this.#ring = resumption.ring;
+    return resumption.functions;
+  }
+
   /** Throws CRASH-LOOP when worker after worker died as soon as it served this guest. */
   requireLastingWorkers(): void {
-    if (this.#shortLives <= mostShortLives) return;
+    if (!this.#isCrashLoop) return;
     throw new PcibackError(
       'CRASH-LOOP',
       `${this.#shortLives} workers of domain ${this.#domid} died as soon as they served it`,
@@ -53,21 +79,44 @@ export class GuestService {
     );
   }
 
-  /** Maps the page and binds the port that the front-end has published; `adopted`: it may have asked for something already. */
-  async attachRing(frontendPath: string, adopted: boolean): Promise<void> {
-    const values = await Promise.all(
+  get #isCrashLoop(): boolean {
+    return this.#shortLives > mostShortLives;
+  }
+
+  /**
+   * Maps the page and binds the port that the front-end has published, unless they are served already; `adopted`: it may have asked for
+   * something.
+   */
+  async attachRing({ frontendPath, frontendKeys }: GuestView, adopted: boolean): Promise<void> {
+    const read = Promise.all(
       frontendKeyNames.map((key) => this.#host.xenstore.read(`${frontendPath}/${key}`)),
     );
-    await this.worker().step({ do: 'connect', ...parseFrontendKeys(values), adopted });
+    if (!frontendKeys) return this.#attach(await read, adopted);
+    // It has published them with the state that we act on, but may have started over since.
+    const [attached, keys] = await Promise.allSettled([this.#attach(frontendKeys, adopted), read]);
+    if (keys.status === 'rejected') throw keys.reason;
+    if (keys.value.some((value, index) => value !== frontendKeys[index])) {
+      return this.#attach(keys.value, adopted);
+    }
+    if (attached.status === 'rejected') throw attached.reason;
+  }
+
+  async #attach(keys: readonly (string | undefined)[], adopted: boolean): Promise<void> {
+    const ring = parseFrontendKeys(keys);
+    if (this.#ring?.grantRef === ring.grantRef && this.#ring.port === ring.port) return;
+    await this.worker().step({ do: 'connect', ring, adopted });
+    this.#ring = ring;
   }
 
   async detachRing(): Promise<void> {
+    await this.#forgetRing();
     await this.#worker?.step({ do: 'disconnect' });
-    this.#host.ports.delete(String(this.#domid));
+    this.#host.rings.delete(String(this.#domid));
   }
 
-  /** Answers no further request of the guest. */
+  /** No function of the guest reaches for memory any more, and when its worker dies, none goes on with it by itself. */
   async quiesce(): Promise<void> {
+    await this.#forgetRing();
     await this.#worker?.step({ do: 'quiesce' });
   }
 
@@ -81,6 +130,7 @@ export class GuestService {
   /** Lets go of the worker as it is. */
   abandon(): void {
     this.#worker = undefined;
+    this.#ring = undefined;
   }
 
   /** From now on another session starts the workers of this guest. */
@@ -94,16 +144,32 @@ export class GuestService {
   }
 
   #bury(worker: GuestWorker, lived: number): void {
+    const ring = this.#ring;
     this.#worker = undefined;
+    this.#ring = undefined;
     if (!worker.wasEndedOnPurpose) this.#shortLives = lived < shortLife ? this.#shortLives + 1 : 1;
+    // The guest waits for an answer: first of all another one goes on.
+    if (ring && !this.#isCrashLoop && !this.#isHandedOver) this.#resume(ring);
     this.#host.emit(makeEvent('worker.died', { domid: this.#domid, reason: 'WORKER-DIED' }));
     this.#lost('workerDied');
   }
 
+  /** What the present worker has resumed is not to be believed any more either. */
+  async #forgetRing(): Promise<void> {
+    this.#ring = undefined;
+    await this.#worker?.takeResumption();
+  }
+
+  #resume(ring: PublishedRing): void {
+    const { pool, where, registry } = this.#host;
+    const assignments = assignmentsOf(registry, this.#domid);
+    const hear = (report: Report): void => this.#hear(report);
+    this.#employ(new GuestWorker(pool, this.#domid, where, hear, { assignments, ring }));
+  }
+
   #hear(report: Report): void {
-    const { emit, registry, ports } = this.#host;
-    if (report.is === 'function') registry.update(report.sbdf, report.snapshot);
-    if (report.is === 'bound') ports.put(String(this.#domid), report.localPort);
+    const { emit, registry, rings } = this.#host;
+    note(report, this.#domid, registry, rings);
     for (const event of eventsOf(report, this.#domid, registry)) emit(event);
     if (report.is === 'ringLost') this.#lost('ringLost');
   }

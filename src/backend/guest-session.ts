@@ -10,6 +10,7 @@ import type { FilterMode } from '../config-space/index.ts';
 import { failureDetails, makeEvent } from '../monitor/events.ts';
 import { type GuestView, xenbusStateName } from '../xenbus/index.ts';
 import { ConnectionLost, reconcile } from '../xenstore/index.ts';
+import { collectSoon } from './garbage.ts';
 import { GuestEffects } from './guest-effects.ts';
 import { GuestFunctions } from './guest-functions.ts';
 import { GuestService, type Loss } from './guest-service.ts';
@@ -25,6 +26,8 @@ export class GuestSession {
   readonly #functions: GuestFunctions;
   readonly #effects: GuestEffects;
   readonly #doorbell = new Subject<void>();
+  /** Something else than the front-end's state may have changed since somebody looked. */
+  #backendRang = false;
   readonly #subscription: Subscription;
   /** Emits when the daemon ends. */
   readonly #stops = new Subject<'stopping'>();
@@ -36,6 +39,7 @@ export class GuestSession {
     this.#functions = new GuestFunctions(host, domid, () => this.#service.worker());
     this.#effects = new GuestEffects(host, domid, first, this.#service, this.#functions);
     this.#actor = createActor(this.#machine(), { input: { domid, view: first } });
+    this.#service.begin();
     this.released = this.#run();
     const warn = (error: unknown): void => this.#warn(error);
     this.#subscription = reconcile(
@@ -47,6 +51,7 @@ export class GuestSession {
 
   /** Something in the back-end directory may have changed. */
   ring(): void {
+    this.#backendRang = true;
     this.#doorbell.next();
   }
 
@@ -141,7 +146,10 @@ export class GuestSession {
         next: (snapshot) => {
           const from = state;
           state = snapshot.value;
-          if (state !== from) this.#emitState(from, state, snapshot.context);
+          if (state === from) return;
+          this.#emitState(from, state, snapshot.context);
+          // The next step is the front-end's, and it will wait for ours.
+          if (state === 'initialised') collectSoon();
         },
         complete: resolve,
         error: (error: unknown) => {
@@ -174,7 +182,14 @@ export class GuestSession {
   }
 
   async #observe(): Promise<void> {
-    const view = await this.#effects.view();
+    const whole = this.#backendRang;
+    this.#backendRang = false;
+    const view = await (whole ? this.#effects.view() : this.#effects.viewOfFrontend()).catch(
+      (error: unknown) => {
+        this.#backendRang ||= whole;
+        throw error;
+      },
+    );
     if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'observed', view });
   }
 

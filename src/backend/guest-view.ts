@@ -1,26 +1,59 @@
 import type { Platform } from '../host/platform.ts';
 import type { Position } from '../../machines/guest.ts';
-import { type GuestView, XenbusState, parseXenbusState, readBackendView } from '../xenbus/index.ts';
+import {
+  type GuestView,
+  XenbusState,
+  absentView,
+  askBackendView,
+  frontendKeyNames,
+  parseXenbusState,
+} from '../xenbus/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
 
 /** What is asked about a guest beside its directories. */
 type Domains = Pick<Platform, 'domainState'>;
 
-/** Reads both directories of a guest, and whether it lives. */
+/**
+ * Reads both directories of a guest, and whether it lives. A view that was read before says what there is to ask for: with a good guess
+ * it takes two turns with xenstored.
+ */
 export async function readGuestView(
   xenstore: XenstoreClient,
   domains: Domains,
   domid: number,
+  before: GuestView = absentView(domid),
 ): Promise<GuestView> {
-  const view = await xenstore.transaction((tx) => readBackendView((path) => tx.read(path), domid));
-  if (!view.present) return view;
-  const [state, introduced] = await Promise.all([
-    xenstore.read(`${view.frontendPath}/state`),
-    xenstore.isIntroduced(domid),
-  ]);
-  const domain = domains.domainState(domid);
-  const ended = domain === 'shutdown' || domain === 'dying';
-  return { ...view, frontendState: parseXenbusState(state), introduced, ended };
+  const { frontendPath, devices = [] } = before;
+  let count = Math.max(devices.length, 1);
+  for (;;) {
+    const [view, state, introduced] = await xenstore.snapshot((tx) =>
+      Promise.all([
+        askBackendView((path) => tx.read(path), domid, count),
+        // Not in the transaction, which a guest that writes there could make fail.
+        xenstore.read(`${frontendPath}/state`),
+        xenstore.isIntroduced(domid),
+      ]),
+    );
+    if (typeof view === 'number') count = view;
+    else if (!view.present) return view;
+    else if (view.frontendPath !== frontendPath) return readGuestView(xenstore, domains, domid, view);
+    else {
+      const domain = domains.domainState(domid);
+      const ended = domain === 'shutdown' || domain === 'dying';
+      return { ...view, frontendState: parseXenbusState(state), introduced, ended };
+    }
+  }
+}
+
+/**
+ * Reads what a front-end says, and what it has published, in one turn with xenstored: all that is new since `before` was read when only
+ * the front-end has written.
+ */
+export async function readFrontend(xenstore: XenstoreClient, before: GuestView): Promise<GuestView> {
+  const [state, ...frontendKeys] = await Promise.all(
+    ['state', ...frontendKeyNames].map((key) => xenstore.read(`${before.frontendPath}/${key}`)),
+  );
+  return { ...before, frontendState: parseXenbusState(state), frontendKeys };
 }
 
 /** Where a guest goes on whose back-end had written this state when it was killed, by state. */

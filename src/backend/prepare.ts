@@ -2,6 +2,8 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Piscina } from 'piscina';
+import type { WorkerTask } from '../../workers/messages.ts';
 import { type PlatformOptions, hostInventory, openPlatform, setPriorityOfThreads } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
@@ -54,6 +56,20 @@ export async function prepare(
     await running.rehearsal.end();
   }
   if (standsIn?.priority) setPriorityOfThreads(standsIn.priority.takingOver);
+}
+
+/** Has a thread that took the place of a dead one rehearse as those before it did, which are idle enough to do it with it. */
+export async function rehearseReplacement(
+  pool: Piscina<WorkerTask, void>,
+  where: PlatformOptions,
+  { stateDirectory }: Place,
+): Promise<void> {
+  const rehearsal = new Rehearsal(pool, where, mkdtempSync(join(stateDirectory, 'rehearsal-')));
+  try {
+    await rehearsal.ofThreads(where, 'once');
+  } finally {
+    await rehearsal.end();
+  }
 }
 
 /** What one who was killed has left in the state directory is removed by the next one who has the turn. */

@@ -32,6 +32,8 @@ export interface Entry extends Taken {
   readonly snapshot: Snapshot<unknown>;
   /** How far its guest is trusted, or the next one will be: until the function is given back. */
   readonly mode: FilterMode;
+  /** It is being taken from its guest: noted before its worker begins with that. */
+  readonly isLeaving?: boolean;
 }
 
 interface StoredSnapshot {
@@ -211,6 +213,11 @@ export class Registry {
     return mode;
   }
 
+  /** Notes that a function is being taken from its guest: whoever goes on after a death gives it to nobody before that is done. */
+  leave(sbdf: Sbdf): void {
+    this.#put({ ...this.#expect(sbdf), isLeaving: true });
+  }
+
   /** Takes note of what the function's machine reported; the owner is known to it or the function is free. */
   update(sbdf: Sbdf, snapshot: Snapshot<unknown>): void {
     const entry = this.#entries.get(sbdf);
@@ -219,8 +226,9 @@ export class Registry {
     // What one guest was trusted with says nothing of the next.
     const givenBack = contextOf(entry).owner !== null && stateOf(entry) === 'reset';
     const next = givenBack && contextOf(changed).owner === null ? { ...changed, mode: defaultMode } : changed;
-    this.#put(next);
-    if (stateOf(next) === 'hidden' || stateOf(next) === 'quarantined') this.#disown(sbdf);
+    const isOver = stateOf(next) === 'hidden' || stateOf(next) === 'quarantined';
+    this.#put(isOver ? { ...next, isLeaving: false } : next);
+    if (isOver) this.#disown(sbdf);
   }
 
   /** Takes a function from its guest that cannot even be opened to be reset. */
@@ -229,7 +237,8 @@ export class Registry {
     const context: FunctionContext = { sbdf, owner: null, guestAddress: null, failure, heldBy };
     const snapshot = functionMachine.resolveState({ value: 'quarantined', context });
     const actor = createActor(functionMachine, { input: { sbdf }, snapshot });
-    this.#put({ ...this.#expect(sbdf), mode: defaultMode, snapshot: actor.getPersistedSnapshot() });
+    const snapshotNow = actor.getPersistedSnapshot();
+    this.#put({ ...this.#expect(sbdf), mode: defaultMode, isLeaving: false, snapshot: snapshotNow });
     this.#disown(sbdf);
   }
 

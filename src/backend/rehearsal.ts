@@ -25,7 +25,7 @@ import { XenbusState, backendPath, frontendKeyNames, frontendPath } from '../xen
 import { XenstoreClient, again } from '../xenstore/index.ts';
 import { Xenstored } from '../xenstore/server/index.ts';
 import { prepareLoopback } from './directories.ts';
-import { type Engine, openEngine } from './engine.ts';
+import { type Engine, type EngineOptions, inherit, openEngine } from './engine.ts';
 import { follow } from './follow.ts';
 
 /** Milliseconds that one step may take; a machine that is emulated needs seconds. */
@@ -54,7 +54,8 @@ export class Rehearsal {
   }
 
   /**
-   * Every thread serves requests; each opens the platform that it will be needed on. Rejects when one cannot.
+   * Every thread serves requests; each opens the platform that it will be needed on. Rejects when one cannot. Threads that have guests may
+   * be passed over.
    */
   ofThreads(where: PlatformOptions, how: Thoroughness): Promise<void> {
     // As many at once as there are threads: each gets one.
@@ -109,16 +110,15 @@ export class Rehearsal {
     const { platform, xenstore, domid } = stage;
     const subscriptions: Subscription[] = [];
     let isReady = true;
-    const engine = openEngine(
-      { platform, pool: this.#pool, xenstore, inventory: { functions: [], warnings: [] } },
-      {
-        where: this.#where,
-        stateDirectory: join(this.#where.directory, 'state'),
-        topology: 'vpci',
-        isReady: () => isReady,
-        emit: () => undefined,
-      },
-    );
+    const parts = { platform, pool: this.#pool, xenstore, inventory: { functions: [], warnings: [] } };
+    const options: EngineOptions = {
+      where: this.#where,
+      stateDirectory: join(this.#where.directory, 'state'),
+      topology: 'vpci',
+      isReady: () => isReady,
+      emit: () => undefined,
+    };
+    const engine = openEngine(parts, inherit(parts, options), options);
     try {
       await follow(xenstore, engine.guests, subscriptions, () => undefined);
       await engine.guests.sessionOf(domid)?.settled();

@@ -3,6 +3,7 @@ import type { WorkerTask } from '../../workers/messages.ts';
 import type { FileLock, Inventory, Platform } from '../host/index.ts';
 import type { ControlServer } from '../monitor/control-server.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
+import type { Inheritance } from './engine.ts';
 import type { Guests } from './guests.ts';
 import type { HostFunctions } from './host-functions.ts';
 import type { RunningMetrics } from './metrics.ts';
@@ -20,6 +21,7 @@ export interface Running {
   /** The embedded xenstored was started by this back-end. */
   startedXenstored?: boolean;
   xenstore?: XenstoreClient;
+  inheritance?: Inheritance;
   registry?: Registry;
   host?: HostFunctions;
   guests?: Guests;

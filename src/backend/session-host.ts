@@ -4,8 +4,10 @@ import type { Platform, PlatformOptions } from '../host/platform.ts';
 import type { BackendEvent } from '../monitor/events.ts';
 import type { BridgeMap, TopologyKind } from '../topology/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
+import type { GuestWorker } from './guest-worker.ts';
 import type { HostFunctions } from './host-functions.ts';
 import type { Registry } from './registry.ts';
+import type { ServedRing } from './resume.ts';
 import type { FileStore } from './store.ts';
 
 /** What the session of a guest shares with the daemon it belongs to. */
@@ -20,7 +22,9 @@ export interface SessionHost {
   readonly host: Pick<HostFunctions, 'hideListed' | 'requireIsolated'>;
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
-  /** Local ends of event channels, by domain: what a successor has to discard when this process is killed. */
-  readonly ports: FileStore<number>;
+  /** By domain, for a successor when this process is killed. */
+  readonly rings: FileStore<ServedRing>;
+  /** Workers that go on with guests of a predecessor, until the sessions of these take them over. */
+  readonly resumed: Map<number, GuestWorker>;
   readonly emit: (event: BackendEvent) => void;
 }

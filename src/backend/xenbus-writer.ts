@@ -20,12 +20,35 @@ export class XenbusWriter {
 
   /**
    * Moves our state on, if it is still one of `from`. The toolstack writes Closing and Reconfiguring into the same key; what
-   * it asked for must not be overwritten by what we were about to say.
+   * it asked for must not be overwritten by what we were about to say. `meanwhile` is done before that, while xenstored is asked;
+   * rejects when it does.
    */
-  async advance(from: readonly XenbusState[], to: XenbusState): Promise<void> {
-    await this.#whilePresent(async (tx, state) => {
-      if (from.includes(state) && state !== to) await tx.write(`${this.#base}/state`, String(to));
-    });
+  async advance(
+    from: readonly XenbusState[],
+    to: XenbusState,
+    meanwhile: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    let done: Promise<void> | undefined;
+    let written: Promise<void> | undefined;
+    const begin = (): void => {
+      done ??= meanwhile();
+      done.catch(() => undefined);
+    };
+    try {
+      await this.#whilePresent(async (tx, state) => {
+        written = undefined;
+        await done;
+        if (!from.includes(state) || state === to) return;
+        written = tx.write(`${this.#base}/state`, String(to));
+        // Waited for only below, so that it goes out with the end of the transaction.
+        written.catch(() => undefined);
+      }, begin);
+    } finally {
+      // Also when xenstored has gone: nobody is to begin with something else while that is under way.
+      await done?.catch(() => undefined);
+    }
+    await done;
+    await written;
   }
 
   /** Says that a function is exported: its address on the guest's bus, then its state. */
@@ -65,9 +88,14 @@ export class XenbusWriter {
     await this.#xenstore.write(errorPath(this.#domid), `${errno} ${text}`);
   }
 
-  async #whilePresent(write: (tx: XenstoreAccess, state: XenbusState) => Promise<void>): Promise<void> {
+  async #whilePresent(
+    write: (tx: XenstoreAccess, state: XenbusState) => Promise<void>,
+    onAsked: () => void = () => undefined,
+  ): Promise<void> {
     await this.#xenstore.transaction(async (tx) => {
-      const state = await tx.read(`${this.#base}/state`);
+      const asked = tx.read(`${this.#base}/state`);
+      onAsked();
+      const state = await asked;
       if (state !== undefined) await write(tx, parseXenbusState(state));
     });
   }

@@ -67,3 +67,11 @@ export const OpWord = {
   /** 128 words: vector in the low half, table entry in the high half. */
   msixEntries: 9,
 } as const;
+
+/** What a front-end publishes of its ring before it goes to Initialised. */
+export interface PublishedRing {
+  /** Grant reference of the shared page. */
+  readonly grantRef: number;
+  /** The front-end's unbound event channel. */
+  readonly port: number;
+}

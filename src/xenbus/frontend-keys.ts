@@ -1,21 +1,13 @@
 import { PcibackError } from '../errors.ts';
-import { protocolMagic } from '../ring/layout.ts';
+import { type PublishedRing, protocolMagic } from '../ring/layout.ts';
 import { parseDecimal, quote, withoutTerminator } from './text.ts';
-
-/** What a front-end publishes before it goes to Initialised. */
-export interface FrontendKeys {
-  /** Grant reference of the shared page. */
-  readonly grantRef: number;
-  /** The front-end's unbound event channel. */
-  readonly port: number;
-}
 
 export const frontendKeyNames = ['pci-op-ref', 'event-channel', 'magic'] as const;
 
 const highest32 = 0xffff_ffff;
 
 /** Reads the keys in the order of `frontendKeyNames`. Throws FRONTEND-KEYS or BAD-MAGIC; the guest wrote all of them. */
-export function parseFrontendKeys(values: readonly (string | undefined)[]): FrontendKeys {
+export function parseFrontendKeys(values: readonly (string | undefined)[]): PublishedRing {
   const [ref, channel, magic] = values;
   const missing = frontendKeyNames.filter((_, index) => values[index] === undefined);
   if (missing.length > 0) {

@@ -1,4 +1,4 @@
-export { type FrontendKeys, frontendKeyNames, parseFrontendKeys } from './frontend-keys.ts';
+export { frontendKeyNames, parseFrontendKeys } from './frontend-keys.ts';
 export {
   backendPath,
   backendRoot,
@@ -12,4 +12,11 @@ export {
 } from './paths.ts';
 export { XenbusState, parseXenbusState, xenbusStateName } from './state.ts';
 export { parseDecimal, quote } from './text.ts';
-export { type DeviceEntry, type GuestView, absentView, mostDevices, readBackendView } from './view.ts';
+export {
+  type DeviceEntry,
+  type GuestView,
+  absentView,
+  askBackendView,
+  mostDevices,
+  readBackendView,
+} from './view.ts';

@@ -18,6 +18,8 @@ export interface DeviceEntry {
 }
 
 export interface GuestView {
+  /** Counts up with each look at the same guest: of two views the one with the larger number tells more recent news. */
+  readonly serial: number;
   /** Whether the back-end directory is there. */
   readonly present: boolean;
   readonly state: XenbusState;
@@ -27,6 +29,8 @@ export interface GuestView {
   readonly name: string;
   readonly frontendPath: string;
   readonly frontendState: XenbusState;
+  /** What the front-end had published when it went to that state, in the order of `frontendKeyNames`; undefined when nobody has looked. */
+  readonly frontendKeys: readonly (string | undefined)[] | undefined;
   /** Whether xenstored knows the domain. */
   readonly introduced: boolean;
   /** Whether the domain was shut down or is being destroyed: its front-end never answers again. */
@@ -41,12 +45,14 @@ export interface GuestView {
 export const mostDevices = 256;
 
 export const absentView = (domid: number): GuestView => ({
+  serial: 0,
   present: false,
   state: XenbusState.Unknown,
   online: false,
   name: '',
   frontendPath: frontendPath(domid),
   frontendState: XenbusState.Unknown,
+  frontendKeys: undefined,
   introduced: false,
   ended: false,
   devices: undefined,
@@ -61,13 +67,30 @@ type Read = (path: string) => Promise<string | undefined>;
  * and what becomes of the domain, which is nothing in the store, is left open.
  */
 export async function readBackendView(read: Read, domid: number): Promise<GuestView> {
+  let count = 1;
+  for (;;) {
+    const view = await askBackendView(read, domid, count);
+    if (typeof view !== 'number') return view;
+    count = view;
+  }
+}
+
+/** The same with `count` functions at most, all of it asked for at once; or how many are listed, when they are more. */
+export async function askBackendView(read: Read, domid: number, count: number): Promise<GuestView | number> {
   const base = backendPath(domid);
-  const [frontend, frontendId, state, online, name, count] = await Promise.all(
-    ['frontend', 'frontend-id', 'state', 'online', 'domain', 'num_devs'].map((key) => read(`${base}/${key}`)),
-  );
+  const [[frontend, frontendId, state, online, name, listed], devices] = await Promise.all([
+    Promise.all(
+      ['frontend', 'frontend-id', 'state', 'online', 'domain', 'num_devs'].map((key) =>
+        read(`${base}/${key}`),
+      ),
+    ),
+    Promise.all(Array.from({ length: count }, (_, index) => readDevice(read, base, index))),
+  ]);
   if (frontend === undefined && frontendId === undefined && state === undefined) return absentView(domid);
-  const total = parseDecimal(count, mostDevices);
+  const total = parseDecimal(listed, mostDevices);
+  if (total !== undefined && total > count) return total;
   return {
+    serial: 0,
     present: true,
     state: parseXenbusState(state),
     online: online !== '0',
@@ -75,13 +98,11 @@ export async function readBackendView(read: Read, domid: number): Promise<GuestV
     // A front-end elsewhere than in its own domain's directory would be served from somebody else's keys.
     frontendPath: frontend?.startsWith(`/local/domain/${domid}/`) ? frontend : frontendPath(domid),
     frontendState: XenbusState.Unknown,
+    frontendKeys: undefined,
     introduced: false,
     ended: false,
-    devices:
-      total === undefined
-        ? undefined
-        : await Promise.all(Array.from({ length: total }, (_, index) => readDevice(read, base, index))),
-    badCount: total === undefined ? count : undefined,
+    devices: total === undefined ? undefined : devices.slice(0, total),
+    badCount: total === undefined ? listed : undefined,
   };
 }
 

@@ -7,7 +7,8 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Header } from '../../src/config-space/bits.ts';
-import { ModelFault } from '../../src/host/index.ts';
+import { ringStore } from '../../src/backend/resume.ts';
+import { FrontRing, ModelFault } from '../../src/host/index.ts';
 import { Command, OpWord, opSize } from '../../src/ring/layout.ts';
 import { XenbusState } from '../../src/xenbus/index.ts';
 import { DaemonHost, pciback } from './daemon.ts';
@@ -183,6 +184,66 @@ describe('what happens while there is no daemon', () => {
     await host.untilHidden(nvme);
     await host.untilGone(1);
     expect(await guest.all()).toEqual({});
+  });
+
+  test('a domain is destroyed with a request in its page: nobody answers it, and its functions are reset', async () => {
+    await using host = await DaemonHost.start(igb, nvme);
+    await using guest = await Script.begin(host, 1);
+    await guest.connect(igb, nvme);
+    await host.stop('SIGKILL');
+    const op = new Int32Array(opSize / 4);
+    op[OpWord.size] = 4;
+    guest.ring.submit(op);
+    await host.destroyDomain(1);
+    await host.serve();
+    await host.untilGone(1);
+    await host.untilHidden(igb, nvme);
+    expect(guest.ring.poll(op)).toBe(false);
+    expect(host.count('guest.adopted')).toBe(0);
+    expect([host.hardware(igb).resets, host.hardware(nvme).resets]).toEqual([1, 1]);
+    expect(host.ports()).toEqual([]);
+    expect(readdirSync(join(host.directory, 'state/ring'))).toEqual([]);
+  });
+
+  test('a front-end publishes another page: it is served on that one', async () => {
+    await using host = await DaemonHost.start(nvme);
+    await using guest = await Script.begin(host, 1);
+    await guest.connect(nvme);
+    const { ref, port } = guest.ring;
+    await host.stop('SIGKILL');
+    await guest.publish();
+    expect([guest.ring.ref, guest.ring.port]).not.toEqual([ref, port]);
+    const op = new Int32Array(opSize / 4);
+    op[OpWord.size] = 4;
+    const answered = guest.ask(op);
+    await host.serve();
+    await answered;
+    expect(op[OpWord.value]).toBe(0x0010_1b36);
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
+    expect(host.ports()).toHaveLength(1);
+    await host.restart();
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
+    expect(host.ports()).toHaveLength(1);
+  });
+
+  test('a record names a page that the front-end has not published, but still has: it is let go of', async () => {
+    await using host = await DaemonHost.start(nvme);
+    await using guest = await Script.begin(host, 1);
+    await guest.connect(nvme);
+    await host.stop('SIGKILL');
+    const other = new FrontRing(host.directory, 1);
+    const rings = ringStore(join(host.directory, 'state/ring'));
+    const { localPort } = rings.load(() => expect.unreachable()).get('1') ?? expect.unreachable();
+    rings.put('1', { grantRef: other.ref, port: other.port, localPort });
+    await host.serve();
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
+    expect(host.ports()).toHaveLength(1);
+    // It is recorded when the guest has been told.
+    const recorded = (): unknown => rings.load(() => expect.unreachable()).get('1');
+    const { ref: grantRef, port } = guest.ring;
+    await expect.poll(recorded, { timeout: 10_000 }).toMatchObject({ grantRef, port });
+    other.close();
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
   });
 
   test('the front-end closes, another one starts over, a third one is new', async () => {

@@ -120,8 +120,9 @@ export class Script implements AsyncDisposable {
 
   /** Grants a new page and a new port, and says so. */
   async publish(keys: Keys = {}): Promise<void> {
-    this.#ring?.close();
+    const before = this.#ring;
     this.#ring = new FrontRing(this.#host.directory, this.domid);
+    before?.close();
     const { ref, port } = this.#ring;
     await this.writeFront({ 'pci-op-ref': ref, 'event-channel': port, magic: 7, ...keys });
     await this.writeFront({ state: Initialised });

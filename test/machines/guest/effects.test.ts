@@ -1,10 +1,10 @@
 /** Where an effect leads that is done, that fails, or in the middle of which something is lost. */
 import { describe, expect, test } from 'vitest';
-import { type Position, guestMachine } from '../../../machines/guest.ts';
+import { type GuestEvent, type Position, guestMachine } from '../../../machines/guest.ts';
 import { PcibackError } from '../../../src/errors.ts';
 import { type GuestView, XenbusState, absentView } from '../../../src/xenbus/index.ts';
 import { done, failed, follow } from '../pairs.ts';
-import { contextIn, machine, sbdf, view, working } from './support.ts';
+import { another, contextIn, machine, sbdf, view, working } from './support.ts';
 
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
   XenbusState;
@@ -53,6 +53,45 @@ describe('when an effect is done', () => {
       follow(machine, 'adopting', contextIn('adopting'), done(guestMachine, 'adopting', output)).state,
     ).toBe(position);
   });
+});
+
+const seeing = (now: GuestView): GuestEvent => ({ type: 'observed', view: now });
+
+describe('of what an effect has seen, and what was observed meanwhile,', () => {
+  const meanwhile = (observed: GuestView, left: GuestView) => {
+    const seen = follow(machine, 'connecting', contextIn('connecting'), seeing(observed));
+    return follow(
+      machine,
+      seen.state,
+      seen.context,
+      done(guestMachine, 'connecting', { view: left, exported: [another] }),
+    );
+  };
+
+  test('the observation counts when it is newer: a front-end that is Connected already begins no more', () => {
+    const observed = view(Connected, Connected, { serial: 2 });
+    const { state, context } = meanwhile(observed, view(Connected, Initialised, { serial: 1 }));
+    expect(state).toBe('connected');
+    expect(context).toMatchObject({ view: observed, exported: [another] });
+    expect(follow(machine, state, context, seeing({ ...observed, serial: 3 })).state).toBe('connected');
+  });
+
+  test('the effect counts when it is newer', () => {
+    const left = view(Closing, Connected, { serial: 2 });
+    const { state, context } = meanwhile(view(Connected, Connected, { serial: 1 }), left);
+    expect(state).toBe('disconnecting');
+    expect(context.view).toEqual(left);
+  });
+});
+
+test('an observation is passed over that is older than what is known', () => {
+  const known = view(Connected, Connected, { serial: 3 });
+  const observe = (serial: number) => {
+    const event = seeing(view(Connected, Closing, { serial }));
+    return follow(machine, 'connected', contextIn('connected', { view: known }), event);
+  };
+  expect(observe(2)).toMatchObject({ state: 'connected', context: { view: known } });
+  expect(observe(4).state).toBe('disconnecting');
 });
 
 describe('what is lost in the middle of an effect', () => {

@@ -19,12 +19,14 @@ export const listed = (state: XenbusState, address = sbdf): DeviceEntry => ({
 });
 
 export const view = (own: XenbusState, frontend: XenbusState, more: Partial<GuestView> = {}): GuestView => ({
+  serial: 0,
   present: true,
   state: own,
   online: true,
   name: 'guest',
   frontendPath: frontendPath(5),
   frontendState: frontend,
+  frontendKeys: undefined,
   introduced: true,
   ended: false,
   devices: [listed(XenbusState.Initialised)],
