@@ -6,12 +6,20 @@ reads=1000
 
 keep() { mkdir -p /run/bench && cat >>"/run/bench/$1"; }
 
-# Both in the guest `bench`, which has been given the function and has loaded nothing yet.
+# All in the guest `bench`, which has been given the function; what is first in it has loaded nothing yet.
 bring_up() {
   local hundredths
   hundredths=$(guest_do bench bring-up)
   echo "bring-up ${hundredths}0" | keep "$1"
   echo "${hundredths}0 ms"
+}
+waits() {
+  local requests waited
+  set -- "$1" $(guest_do bench 'bring-up waits')
+  requests=$2 waited=$3
+  [ "$waited" -gt 0 ]
+  printf 'waited %d\n' "$waited" | keep "$1"
+  echo "$requests requests, $((waited / 1000)) ms"
 }
 latency() {
   guest_do bench "config-latency $function/config $reads 0x00 0x04" >/run/latency
@@ -21,4 +29,7 @@ latency() {
 }
 
 # median BACKEND QUANTITY: of what the guests had.
-median() { awk -v name="$2" '$1 == name { print $2 }' "/run/bench/$1" | sort -n | sed -n "$(((guests + 1) / 2))p"; }
+median() {
+  awk -v name="$2" '$1 == name { print $2 }' "/run/bench/$1" | sort -n |
+    awk '{ values[NR] = $1 } END { print values[int((NR + 1) / 2)] }'
+}
