@@ -12,7 +12,7 @@
  */
 import { assign, fromPromise, setup } from 'xstate';
 import type { Sbdf } from '../src/address.ts';
-import { type GuestView, XenbusState } from '../src/xenbus/index.ts';
+import { type FrontendKeys, type GuestView, XenbusState, sameKeys } from '../src/xenbus/index.ts';
 import { type FunctionFailure, failureOf } from './function.ts';
 
 export interface GuestContext {
@@ -24,6 +24,8 @@ export interface GuestContext {
   readonly domainSeen: boolean;
   /** The front-end has been Connected with the present ring: when it is Initialised again, it has another page. */
   readonly frontendWasConnected: boolean;
+  /** What it had published of that ring, as far as we have seen that: with other keys, too, it has another page. */
+  readonly servedKeys: FrontendKeys | undefined;
   /** Host addresses of the functions this guest has. */
   readonly exported: readonly Sbdf[];
   readonly failure: FunctionFailure | null;
@@ -136,8 +138,10 @@ const guest = setup({
     frontendStartedOver: ({ context: { view, frontendAtClosing } }) =>
       view.frontendState === Initialising && frontendAtClosing !== Initialising,
     /** It has forgotten its page and port, as a kernel does that was started in the place of one that crashed. */
-    frontendBegins: ({ context: { view, frontendWasConnected } }) =>
-      view.frontendState === Initialising || (frontendWasConnected && view.frontendState === Initialised),
+    frontendBegins: ({ context: { view, frontendWasConnected, servedKeys } }) =>
+      view.frontendState === Initialising ||
+      (view.frontendState === Initialised &&
+        (frontendWasConnected || publishesOther(view.frontendKeys, servedKeys))),
     /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
@@ -155,6 +159,10 @@ const guest = setup({
     patience: 5000,
   },
 });
+
+/** Of keys that nobody has looked at nothing is known. */
+const publishesOther = (now: FrontendKeys | undefined, before: FrontendKeys | undefined): boolean =>
+  now !== undefined && before !== undefined && !sameKeys(now, before);
 
 /** Functions the toolstack has added or wants back, and that have not been dealt with yet. */
 export function pendingDevices({ view, exported }: GuestContext): boolean {
@@ -226,6 +234,7 @@ export const guestMachine = guest.createMachine({
     frontendSeen: view.frontendState !== Unknown || view.state >= Connected,
     domainSeen: view.introduced || view.state >= InitWait,
     frontendWasConnected: view.frontendState === Connected,
+    servedKeys: undefined,
     exported: [],
     failure: null,
     workerLost: false,
@@ -282,7 +291,7 @@ export const guestMachine = guest.createMachine({
     },
     adopting: {
       description: 'Taking over from a back-end that was killed or a worker that died.',
-      entry: assign({ workerLost: false, ringLost: false }),
+      entry: assign({ workerLost: false, ringLost: false, servedKeys: undefined }),
       invoke: {
         src: 'adopt',
         input: context,
@@ -305,7 +314,11 @@ export const guestMachine = guest.createMachine({
     },
     connecting: {
       ...during('connect', 'connected'),
-      entry: assign({ frontendWasConnected: false, ringLost: false }),
+      entry: assign(({ context: { view } }) => ({
+        frontendWasConnected: false,
+        servedKeys: view.frontendKeys,
+        ringLost: false,
+      })),
     },
     connected: {
       description: 'Connected: requests are served.',

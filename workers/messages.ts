@@ -56,6 +56,8 @@ export type Step =
   | { readonly do: 'trust'; readonly sbdf: Sbdf; readonly mode: FilterMode }
   /** `adopted`: an earlier back-end served this page, and may have answered without announcing it. */
   | { readonly do: 'connect'; readonly ring: PublishedRing; readonly adopted: boolean }
+  /** The guest has been told of its ring: what could wait until then can be done. So it can when any other step comes. */
+  | { readonly do: 'settle' }
   | { readonly do: 'disconnect' }
   /** No function of the guest reaches for memory any more: what comes before everything that takes its memory away. */
   | { readonly do: 'quiesce' }

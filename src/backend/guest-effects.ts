@@ -66,7 +66,16 @@ export class GuestEffects {
 
   /** The same when only the front-end has said something since they were last read. */
   viewOfFrontend(): Promise<GuestView> {
-    return this.#last.present ? this.#look(() => readFrontend(this.#host.xenstore, this.#last)) : this.view();
+    return this.#last.present ? this.#look(() => this.#readFrontend()) : this.view();
+  }
+
+  async #readFrontend(): Promise<GuestView> {
+    const reading = readFrontend(this.#host.xenstore, this.#last);
+    // As a rule it says that it is ready, and what comes next is for us to say.
+    if (this.#last.state === Initialised) this.#writer.expect();
+    const view = await reading;
+    if (view.frontendState !== Initialised) this.#writer.expectNothing();
+    return view;
   }
 
   /** One after the other: of two views that were read at a time nobody could tell which one is newer. */
@@ -96,6 +105,7 @@ export class GuestEffects {
 
   async connect({ view }: GuestContext): Promise<void> {
     await this.#writer.advance([Initialised], Connected, () => this.#service.attachRing(view, false));
+    await this.#service.settle();
   }
 
   async reconfigure(): Promise<void> {
@@ -158,8 +168,10 @@ export class GuestEffects {
     const hasRing = [Initialised, Connected, Reconfiguring, Reconfigured].some(
       (state) => state === view.frontendState,
     );
-    if (isServed && hasRing) await this.#service.attachRing(view, true);
-    else await this.#service.detachRing();
+    if (isServed && hasRing) {
+      await this.#service.attachRing(view, true);
+      await this.#service.settle();
+    } else await this.#service.detachRing();
     // A directory that begins in InitWait, so that the kernel leaves it alone, is nobody's legacy.
     if (position !== 'waiting')
       this.#host.emit(makeEvent('guest.adopted', { domid: this.#domid, to: position }));
@@ -184,6 +196,7 @@ export class GuestEffects {
 
   /** Ends the worker in order: what it had in hand stays as it is. */
   async dismissWorker(): Promise<void> {
+    this.#writer.expectNothing();
     this.#functions.workerLost();
     await this.#service.end();
   }

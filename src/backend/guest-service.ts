@@ -3,7 +3,13 @@ import { PcibackError } from '../errors.ts';
 import { makeEvent } from '../monitor/events.ts';
 import type { Sbdf } from '../address.ts';
 import type { PublishedRing } from '../ring/index.ts';
-import { type GuestView, frontendKeyNames, parseFrontendKeys } from '../xenbus/index.ts';
+import {
+  type FrontendKeys,
+  type GuestView,
+  frontendKeyNames,
+  parseFrontendKeys,
+  sameKeys,
+} from '../xenbus/index.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
 import { assignmentsOf, note } from './resume.ts';
 import type { SessionHost } from './session-host.ts';
@@ -88,20 +94,25 @@ export class GuestService {
    * something.
    */
   async attachRing({ frontendPath, frontendKeys }: GuestView, adopted: boolean): Promise<void> {
-    const read = Promise.all(
-      frontendKeyNames.map((key) => this.#host.xenstore.read(`${frontendPath}/${key}`)),
-    );
-    if (!frontendKeys) return this.#attach(await read, adopted);
-    // It has published them with the state that we act on, but may have started over since.
-    const [attached, keys] = await Promise.allSettled([this.#attach(frontendKeys, adopted), read]);
-    if (keys.status === 'rejected') throw keys.reason;
-    if (keys.value.some((value, index) => value !== frontendKeys[index])) {
-      return this.#attach(keys.value, adopted);
+    const read = (): Promise<FrontendKeys> =>
+      Promise.all(frontendKeyNames.map((key) => this.#host.xenstore.read(`${frontendPath}/${key}`)));
+    if (!frontendKeys) return this.#attach(await read(), adopted);
+    try {
+      await this.#attach(frontendKeys, adopted);
+    } catch (error) {
+      // It had published them with the state that we act on, but may have started over since.
+      const keys = await read();
+      if (sameKeys(keys, frontendKeys)) throw error;
+      await this.#attach(keys, adopted);
     }
-    if (attached.status === 'rejected') throw attached.reason;
   }
 
-  async #attach(keys: readonly (string | undefined)[], adopted: boolean): Promise<void> {
+  /** The guest has been told that its ring is there. */
+  async settle(): Promise<void> {
+    await this.#worker?.step({ do: 'settle' });
+  }
+
+  async #attach(keys: FrontendKeys, adopted: boolean): Promise<void> {
     const ring = parseFrontendKeys(keys);
     if (this.#ring?.grantRef === ring.grantRef && this.#ring.port === ring.port) return;
     await this.worker().step({ do: 'connect', ring, adopted });

@@ -5,12 +5,13 @@
 import { type Sbdf, formatVdev, parseSbdf } from '../address.ts';
 import type { Root } from '../topology/index.ts';
 import { XenbusState, backendPath, errorPath, parseDecimal, parseXenbusState } from '../xenbus/index.ts';
-import type { XenstoreAccess, XenstoreClient } from '../xenstore/index.ts';
+import type { BegunTransaction, XenstoreAccess, XenstoreClient } from '../xenstore/index.ts';
 
 export class XenbusWriter {
   readonly #xenstore: XenstoreClient;
   readonly #domid: number;
   readonly #base: string;
+  #begun: BegunTransaction | undefined;
 
   constructor(xenstore: XenstoreClient, domid: number) {
     this.#xenstore = xenstore;
@@ -18,10 +19,21 @@ export class XenbusWriter {
     this.#base = backendPath(domid);
   }
 
+  /** Something is likely to be written soon: its transaction begins along with what is being asked for. */
+  expect(): void {
+    this.#begun ??= this.#xenstore.begin();
+  }
+
+  /** Nothing is. */
+  expectNothing(): void {
+    this.#begun?.drop();
+    this.#begun = undefined;
+  }
+
   /**
    * Moves our state on, if it is still one of `from`. The toolstack writes Closing and Reconfiguring into the same key; what
-   * it asked for must not be overwritten by what we were about to say. `meanwhile` is done before that, while xenstored is asked;
-   * rejects when it does.
+   * it asked for must not be overwritten by what we were about to say. `meanwhile` is done before that, as soon as xenstored has been
+   * asked; rejects when it does.
    */
   async advance(
     from: readonly XenbusState[],
@@ -92,12 +104,15 @@ export class XenbusWriter {
     write: (tx: XenstoreAccess, state: XenbusState) => Promise<void>,
     onAsked: () => void = () => undefined,
   ): Promise<void> {
+    const begun = this.#begun;
+    this.#begun = undefined;
     await this.#xenstore.transaction(async (tx) => {
       const asked = tx.read(`${this.#base}/state`);
-      onAsked();
+      // Behind the write that this goes out with.
+      process.nextTick(onAsked);
       const state = await asked;
       if (state !== undefined) await write(tx, parseXenbusState(state));
-    });
+    }, begun);
   }
 }
 

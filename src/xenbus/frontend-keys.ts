@@ -4,10 +4,16 @@ import { parseDecimal, quote, withoutTerminator } from './text.ts';
 
 export const frontendKeyNames = ['pci-op-ref', 'event-channel', 'magic'] as const;
 
+/** Their values, in that order. */
+export type FrontendKeys = readonly (string | undefined)[];
+
+export const sameKeys = (keys: FrontendKeys, others: FrontendKeys): boolean =>
+  keys.every((value, index) => value === others[index]);
+
 const highest32 = 0xffff_ffff;
 
 /** Reads the keys in the order of `frontendKeyNames`. Throws FRONTEND-KEYS or BAD-MAGIC; the guest wrote all of them. */
-export function parseFrontendKeys(values: readonly (string | undefined)[]): PublishedRing {
+export function parseFrontendKeys(values: FrontendKeys): PublishedRing {
   const [ref, channel, magic] = values;
   const missing = frontendKeyNames.filter((_, index) => values[index] === undefined);
   if (missing.length > 0) {

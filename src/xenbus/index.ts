@@ -1,4 +1,4 @@
-export { frontendKeyNames, parseFrontendKeys } from './frontend-keys.ts';
+export { type FrontendKeys, frontendKeyNames, parseFrontendKeys, sameKeys } from './frontend-keys.ts';
 export {
   backendPath,
   backendRoot,

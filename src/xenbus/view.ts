@@ -1,5 +1,6 @@
 /** What the two directories of a guest say, read anew whenever something in them has changed. */
 import { type Sbdf, parseSbdf, parseVdev } from '../address.ts';
+import type { FrontendKeys } from './frontend-keys.ts';
 import { backendPath, frontendPath } from './paths.ts';
 import { XenbusState, parseXenbusState } from './state.ts';
 import { parseDecimal } from './text.ts';
@@ -30,7 +31,7 @@ export interface GuestView {
   readonly frontendPath: string;
   readonly frontendState: XenbusState;
   /** What the front-end had published when it went to that state, in the order of `frontendKeyNames`; undefined when nobody has looked. */
-  readonly frontendKeys: readonly (string | undefined)[] | undefined;
+  readonly frontendKeys: FrontendKeys | undefined;
   /** Whether xenstored knows the domain. */
   readonly introduced: boolean;
   /** Whether the domain was shut down or is being destroyed: its front-end never answers again. */

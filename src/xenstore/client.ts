@@ -1,8 +1,9 @@
 import type { Observable } from 'rxjs';
 import { Access, type XenstoreAccess, type XenstoreReader } from './access.ts';
 import { newCounters, type XenstoreCounters } from './counters.ts';
+import { Connection } from './connection.ts';
 import { Link, type LinkState } from './link.ts';
-import { runSnapshot, runTransaction } from './transaction.ts';
+import { BegunTransaction, runSnapshot, runTransaction } from './transaction.ts';
 import { type OpenTransport, unixSocket, xenstoredSocketPath } from './transport.ts';
 import { type again, waitFor, type WaitOptions } from './wait.ts';
 import { Watches } from './watches.ts';
@@ -84,9 +85,21 @@ export class XenstoreClient extends Access {
   /**
    * Runs `body` in a transaction: all of its changes take effect together or not at all. On a conflict it is run again
    * from the start, so it must have no other effects. When it throws, nothing is changed and the error passed on.
+   * `begun`: one to use for it, once.
    */
-  transaction<T>(body: (transaction: XenstoreAccess) => Promise<T>): Promise<T> {
-    return runTransaction(() => this.#link.connection(), this.#counters, body);
+  transaction<T>(body: (transaction: XenstoreAccess) => Promise<T>, begun?: BegunTransaction): Promise<T> {
+    return runTransaction(() => this.#link.connection(), this.#counters, body, begun);
+  }
+
+  /**
+   * Begins a transaction along with what is asked for now, so that whoever is going to need one does not have to wait for it. It must be
+   * used or dropped. Undefined while there is no connection.
+   */
+  begin(): BegunTransaction | undefined {
+    const connection = this.#link.connection();
+    if (connection instanceof Connection) return new BegunTransaction(connection);
+    connection.catch(() => undefined);
+    return undefined;
   }
 
   /**

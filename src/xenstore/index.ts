@@ -14,4 +14,5 @@ export {
   unixSocket,
   xenstoredSocketPath,
 } from './transport.ts';
+export type { BegunTransaction } from './transaction.ts';
 export { again, Again, type WaitOptions } from './wait.ts';

@@ -9,15 +9,41 @@ import { decodeStrings, encodeStrings, MessageType, noTransaction } from './wire
 export const maxTransactionAttempts = 100;
 const longestPauseMs = 50;
 
+/** A transaction that was begun before it is known what for. */
+export class BegunTransaction {
+  readonly connection: Connection;
+  readonly transaction: Promise<Transaction>;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+    this.transaction = begin(connection);
+    this.transaction.catch(() => undefined);
+  }
+
+  /** Ends it: there was no use for it. */
+  drop(): void {
+    this.transaction.then(({ end }) => end('F')).catch(() => undefined);
+  }
+}
+
 /**
- * Runs `body` in transactions until one is committed. Only a conflict is tried again; after a loss of the connection
+ * Runs `body` in transactions until one is committed, the first of which may have been begun already. Only a conflict is tried again; after a loss of the connection
  * nobody knows whether the commit took effect, so that is the caller's to decide.
  */
 export const runTransaction = <T>(
   connect: () => Connection | Promise<Connection>,
   counters: XenstoreCounters,
   body: (transaction: XenstoreAccess) => Promise<T>,
-): Promise<T> => untilCommitted(connect, counters, (connection) => attemptTransaction(connection, body));
+  begun?: BegunTransaction,
+): Promise<T> => {
+  let first = begun;
+  return untilCommitted(connect, counters, async (connection) => {
+    // What was begun on a connection that is no more is no more either.
+    const transaction = first?.connection === connection ? first.transaction : begin(connection);
+    first = undefined;
+    return attemptTransaction(await transaction, body);
+  });
+};
 
 /**
  * Reads as of one moment, in two turns with the daemon as long as that is no more than may be on the wire at a time: the end of the
@@ -77,10 +103,9 @@ async function begin(connection: Connection): Promise<Transaction> {
 }
 
 async function attemptTransaction<T>(
-  connection: Connection,
+  { access, end }: Transaction,
   body: (access: XenstoreAccess) => Promise<T>,
 ): Promise<Outcome<T>> {
-  const { access, end } = await begin(connection);
   let value: T;
   try {
     value = await body(access);

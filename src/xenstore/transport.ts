@@ -30,8 +30,7 @@ export const maxSocketPath = 107;
 /** A transport over the unix socket at `path`. */
 export function unixSocket(path: string): OpenTransport {
   return async (handlers) => {
-    const socket = await connectPatiently(path);
-    socket.on('data', (bytes: Buffer) => handlers.received(bytes));
+    const socket = await connectPatiently(path, (bytes) => handlers.received(bytes));
     let cause: Error | undefined;
     socket.on('error', (error) => (cause = error));
     let abandoned = false;
@@ -48,8 +47,10 @@ export function unixSocket(path: string): OpenTransport {
   };
 }
 
+type Receive = (bytes: Uint8Array) => void;
+
 /** C xenstored listens with a backlog of one: in a burst of connections EAGAIN means "again", not "nobody there". */
-async function connectPatiently(path: string): Promise<Socket> {
+async function connectPatiently(path: string, receive: Receive): Promise<Socket> {
   if (Buffer.byteLength(path) > maxSocketPath) {
     throw new PcibackError(
       'NO-XENSTORE',
@@ -59,7 +60,7 @@ async function connectPatiently(path: string): Promise<Socket> {
   }
   for (let attempt = 1; ; attempt++) {
     try {
-      return await connectOnce(path);
+      return await connectOnce(path, receive);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? '';
       if (code !== 'EAGAIN' || attempt === 50) throw unreachable(path, code, error);
@@ -68,9 +69,21 @@ async function connectPatiently(path: string): Promise<Socket> {
   }
 }
 
-function connectOnce(path: string): Promise<Socket> {
+/** Bytes that one read takes at most. */
+const chunkSize = 65536;
+
+/**
+ * What is read does not go through a stream, which is as much work as all the rest: a daemon sends the header and the payload of a message
+ * separately, and each is a read.
+ */
+function connectOnce(path: string, receive: Receive): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect(path);
+    const callback = (length: number, chunk: Uint8Array): boolean => {
+      // The next read overwrites it, and payloads are kept.
+      receive(chunk.slice(0, length));
+      return true;
+    };
+    const socket = connect({ path, onread: { buffer: new Uint8Array(chunkSize), callback } });
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);

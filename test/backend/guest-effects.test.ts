@@ -95,7 +95,30 @@ test('of a front-end alone nothing else is read, once both directories were', as
     state: XenbusState.Initialised,
     frontendState: XenbusState.Connected,
   });
-  expect(server.writes).toHaveLength(1);
+  // For what would come next, if the front-end had been ready; it is ended again.
+  expect(server.turns()).toEqual([['READ', 'READ', 'READ', 'READ', 'TRANSACTION_START']]);
+  await xenstore.read('/a');
+  expect(server.asked(MessageType.TRANSACTION_END)).toEqual(['T', 'F']);
+});
+
+test('while our state is not Initialised, nothing is begun for a front-end that is read', async () => {
+  const { server, xenstore, effects } = await begin();
+  await xenstore.write(`${backendPath(domid)}/state`, '4');
+  await effects.view();
+  server.writes.length = 0;
+  await effects.viewOfFrontend();
+  expect(server.turns()).toEqual([['READ', 'READ', 'READ', 'READ']]);
+});
+
+test('a transaction that was begun for a front-end that is ready ends with the effects', async () => {
+  const { server, xenstore, effects } = await begin();
+  await effects.view();
+  await effects.viewOfFrontend();
+  expect(server.asked(MessageType.TRANSACTION_END)).toHaveLength(1);
+  await effects.dismissWorker();
+  await xenstore.read('/a');
+  await xenstore.read('/a');
+  expect(server.asked(MessageType.TRANSACTION_END)).toEqual(['T', 'F']);
 });
 
 test('a front-end is read behind the view that is under way', async () => {

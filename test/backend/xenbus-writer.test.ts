@@ -14,9 +14,9 @@ async function setUp(state: XenbusState | undefined) {
   const client = await server.client();
   if (state !== undefined) await client.write(ours, String(state));
   server.writes.length = 0;
-  const advance = (meanwhile?: () => Promise<void>) =>
-    new XenbusWriter(client, domid).advance([Initialised], Connected, meanwhile);
-  return { server, client, advance };
+  const writer = new XenbusWriter(client, domid);
+  const advance = (meanwhile?: () => Promise<void>) => writer.advance([Initialised], Connected, meanwhile);
+  return { server, client, writer, advance };
 }
 
 /** Resolves when the test says so. */
@@ -31,6 +31,40 @@ describe('our state', () => {
     const { server, client, advance } = await setUp(Initialised);
     await advance();
     expect(server.turns()).toEqual([['TRANSACTION_START'], ['READ'], ['WRITE', 'TRANSACTION_END']]);
+    expect(await client.read(ours)).toBe('4');
+  });
+
+  test('is moved on in two turns when that was expected while something else was asked for', async () => {
+    const { server, client, writer } = await setUp(Initialised);
+    const asked = client.read('/a');
+    writer.expect();
+    writer.expect();
+    await asked;
+    await writer.advance([Initialised], Connected);
+    expect(server.turns()).toEqual([['READ', 'TRANSACTION_START'], ['READ'], ['WRITE', 'TRANSACTION_END']]);
+    expect(await client.read(ours)).toBe('4');
+    await writer.advance([Connected], Closing);
+    expect(await client.read(ours)).toBe('5');
+  });
+
+  test('that is not moved on although that was expected leaves no transaction behind', async () => {
+    const { server, client, writer } = await setUp(Initialised);
+    writer.expect();
+    writer.expectNothing();
+    writer.expectNothing();
+    await client.read('/a');
+    await client.read('/a');
+    expect(server.asked(MessageType.TRANSACTION_START)).toHaveLength(1);
+    expect(server.asked(MessageType.TRANSACTION_END)).toEqual(['F']);
+  });
+
+  test('is moved on also when the connection on which that was expected has been lost', async () => {
+    const { server, client, writer } = await setUp(Initialised);
+    writer.expect();
+    server.connection.drop();
+    await client.read('/a');
+    await client.write(ours, String(Initialised));
+    await writer.advance([Initialised], Connected);
     expect(await client.read(ours)).toBe('4');
   });
 
@@ -51,7 +85,7 @@ describe('our state', () => {
 });
 
 describe('what is to be done before', () => {
-  test('is begun before xenstored answers, and waited for', async () => {
+  test('is begun when xenstored has been asked, before it answers, and waited for', async () => {
     const { server, client, advance } = await setUp(Initialised);
     const { done, end } = work();
     const { script } = server;
@@ -67,7 +101,7 @@ describe('what is to be done before', () => {
       return done;
     });
     await read;
-    expect(asked).toEqual(['TRANSACTION_START']);
+    expect(asked).toEqual(['TRANSACTION_START', 'READ']);
     expect(await client.read(ours)).toBe('3');
     end();
     await advanced;

@@ -98,6 +98,28 @@ describe('a transaction', () => {
     client.close();
   });
 
+  test('that was begun before is used once, and no other is begun', async () => {
+    const server = endings('EAGAIN', 'OK');
+    const client = await server.client();
+    const begun = client.begin();
+    await client.read('/a');
+    expect(await client.transaction(async () => 'done', begun)).toBe('done');
+    expect(server.asked(MessageType.TRANSACTION_START)).toHaveLength(2);
+    expect(server.asked(MessageType.TRANSACTION_END)).toEqual(['T', 'T']);
+  });
+
+  test('that was begun on a connection that is no more is begun anew', async () => {
+    const server = endings('OK');
+    const client = await server.client();
+    const begun = client.begin();
+    server.connection.drop();
+    expect(client.begin()).toBeUndefined();
+    begun?.drop();
+    expect(await client.transaction(async () => 'done', begun)).toBe('done');
+    client.close();
+    expect(client.begin()).toBeUndefined();
+  });
+
   test('that has ended takes no further requests', async () => {
     const client = await storeServer().client();
     let leaked: XenstoreAccess | undefined;

@@ -125,3 +125,30 @@ test('a front-end that is Initialised again after it was Connected has another p
   expect(after(true)).toBe('restarting');
   expect(after(false)).toBe('connected');
 });
+
+describe('a front-end that is Initialised while it is served', () => {
+  const keys = ['8', '9', '7'];
+  const after = (frontendKeys: typeof keys | undefined, servedKeys: typeof keys | undefined): string => {
+    const event: GuestEvent = { type: 'observed', view: view(Connected, Initialised, { frontendKeys }) };
+    return follow(machine, 'connected', contextIn('connected', { servedKeys }), event).state;
+  };
+
+  test('has another page when it publishes other keys', () => {
+    expect(after(['8', '10', '7'], keys)).toBe('restarting');
+    expect(after([...keys], keys)).toBe('connected');
+  });
+
+  test('is believed to have the same one where nobody has looked', () => {
+    expect(after(undefined, keys)).toBe('connected');
+    expect(after(keys, undefined)).toBe('connected');
+  });
+
+  test('is served what it had published when it was connected', () => {
+    const event: GuestEvent = {
+      type: 'observed',
+      view: view(Initialised, Initialised, { frontendKeys: keys }),
+    };
+    const { state, context } = follow(machine, 'initialised', contextIn('initialised'), event);
+    expect([state, context.servedKeys]).toEqual(['connecting', keys]);
+  });
+});
