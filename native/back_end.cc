@@ -58,9 +58,7 @@ BackEnd::Answer BackEnd::answer(const uint32_t* op, int32_t err, uint32_t value,
   const uint32_t before = page_.flags().fetch_and(~pciif::kRequestActive, std::memory_order_acq_rel);
   if (vanished()) return Answer::vanished;
   // Given up within the last instructions. Nobody waits, and a back-end notifies only of a change (XSA-391).
-  if (!(before & pciif::kRequestActive)) return Answer::abandoned;
-  notify();
-  return Answer::published;
+  return before & pciif::kRequestActive ? Answer::published : Answer::abandoned;
 }
 
 }  // namespace pciback

@@ -11,7 +11,7 @@ namespace pciback {
 class BackEnd {
  public:
   // The values cross to JavaScript (src/host/native.ts).
-  enum class Look : uint32_t { idle, request, vanished };
+  enum class Look : uint32_t { idle, request, vanished, busy };
   enum class Answer : uint32_t { published, abandoned, vanished };
   enum class Stage { map_grant, bind_interdomain };
 
@@ -21,10 +21,13 @@ class BackEnd {
   BackEnd(const BackEnd&) = delete;
   ~BackEnd();
 
+  // Whether a request waits: one look.
+  bool asked() const { return page_.flags().load(std::memory_order_acquire) & pciif::kRequestActive; }
+
   // Looks up to `turns` times, at least once, without a system call. On a request, copies it to `op`.
   Look look(uint32_t turns, uint32_t* op);
 
-  // Answers the request in `op` and notifies: `err`, `value` and the vectors of the first `vectors` entries.
+  // Answers the request in `op`: `err`, `value` and the vectors of the first `vectors` entries. Whoever gets `published` notifies.
   Answer answer(const uint32_t* op, int32_t err, uint32_t value, uint32_t vectors);
 
   uint32_t local_port() const { return ops().local_port(channel_); }

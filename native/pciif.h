@@ -27,6 +27,7 @@ static_assert(kMsixEntries + kMaxMsixEntries == kOpWords);
 
 inline constexpr uint32_t kConfRead = 0;
 inline constexpr int32_t kErrSuccess = 0;
+inline constexpr int32_t kErrNoDevice = -1;
 inline constexpr int32_t kErrOffset = -2;
 inline constexpr int32_t kErrNotImplemented = -4;
 

@@ -65,7 +65,9 @@ void Responder::answer(const uint32_t* op) {
     err = pciif::kErrOffset;
   else
     std::memcpy(&value, &config_[offset], size);
-  if (back_end_->answer(op, err, value, 0) == BackEnd::Answer::published) answered_++;
+  if (back_end_->answer(op, err, value, 0) != BackEnd::Answer::published) return;
+  back_end_->notify();
+  answered_++;
 }
 
 Napi::Function ResponderObject::define(Napi::Env env) {

@@ -1,6 +1,10 @@
 #include "ring.h"
 
+#include <algorithm>
+#include <cstddef>
+
 #include "js.h"
+#include "read_tables.h"
 
 namespace pciback {
 
@@ -8,6 +12,7 @@ Napi::Function Ring::define(Napi::Env env) {
   return DefineClass(env, "Ring",
                      {
                          InstanceMethod<&Ring::look>("look"),
+                         InstanceMethod<&Ring::answer_reads>("answerReads"),
                          InstanceMethod<&Ring::answer>("answer"),
                          InstanceMethod<&Ring::rearm>("rearm"),
                          InstanceMethod<&Ring::notify>("notify"),
@@ -40,18 +45,68 @@ Napi::Value Ring::open(Napi::Env env, std::shared_ptr<Connection> connection, ui
     throw_failure(env, failure, "event channel");
     return env.Undefined();
   }
-  Napi::ArrayBuffer buffer = share_buffer(env, ring->op_, ring->op_->data(), sizeof(pciif::Op));
-  object.Set("op", Napi::Int32Array::New(env, pciif::kOpWords, buffer, 0));
+  Napi::ArrayBuffer buffer = share_buffer(env, ring->shared_, ring->shared_.get(), sizeof(Shared));
+  object.Set("op", Napi::Int32Array::New(env, pciif::kOpWords, buffer, offsetof(Shared, op)));
+  object.Set("tally", Napi::Uint32Array::New(env, 2, buffer, offsetof(Shared, answered)));
   object.Set("localPort", Napi::Number::New(env, ring->back_end_->local_port()));
   return object;
 }
 
 Napi::Value Ring::look(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
-  const uint32_t turns = arguments.u32(0, "turns");
+  Pace pace;
+  pace.turns = arguments.u32(0, "turns");
+  pace.most_turns = arguments.u32(1, "mostTurns");
+  pace.batch = arguments.u32(2, "batch");
+  pace.hurry = arguments.u32(3, "hurry");
   if (!arguments.ok()) return info.Env().Undefined();
-  const auto found = back_end_ ? back_end_->look(turns, op_->data()) : BackEnd::Look::vanished;
-  return Napi::Number::New(info.Env(), static_cast<uint32_t>(found));
+  pace_ = pace;
+  return Napi::Number::New(info.Env(), static_cast<uint32_t>(serve(pace)));
+}
+
+BackEnd::Look Ring::serve(Pace pace) {
+  using Look = BackEnd::Look;
+  if (!back_end_) return Look::vanished;
+  uint32_t* const op = shared_->op.data();
+  Look found = back_end_->look(pace.turns, op);
+  for (uint32_t served = 1; found == Look::request; served++) {
+    GuestBus::Answer answer;
+    if (!bus_ || !bus_->answer(op, &answer)) break;
+    const BackEnd::Answer outcome = back_end_->answer(op, answer.err, answer.value, 0);
+    if (outcome == BackEnd::Answer::vanished) return Look::vanished;
+    const bool published = outcome == BackEnd::Answer::published;
+    (published ? shared_->answered : shared_->abandoned)++;
+    bool untold = published;
+    const auto tell = [&] {
+      if (std::exchange(untold, false)) back_end_->notify();
+    };
+    const bool last = served >= pace.batch;
+    if (last || !hurries_) tell();
+    if (last) return Look::busy;
+    // Whoever asks for the next thing knows of this answer. To be told of it would take longer than all the rest.
+    found = back_end_->look(pace.hurry, op);
+    hurries_ = found == Look::request;
+    if (found != Look::idle) continue;
+    tell();
+    pace.turns = std::max(pace.turns, std::min(2 * std::min(pace.turns, pace.most_turns), pace.most_turns));
+    found = back_end_->look(pace.turns, op);
+  }
+  return found;
+}
+
+void Ring::answer_reads(const Napi::CallbackInfo& info) {
+  std::vector<ReadableFunction> functions;
+  std::vector<Napi::ObjectReference> tables;
+  const bool understood = info[0].IsArray() && read_functions(info[0].As<Napi::Array>(), &functions, &tables);
+  if (!understood) {
+    if (!info.Env().IsExceptionPending())
+      Napi::TypeError::New(info.Env(), "functions must be an array of functions with their tables")
+          .ThrowAsJavaScriptException();
+    return;
+  }
+  if (!back_end_) return;
+  bus_ = std::make_unique<GuestBus>(std::move(functions));
+  tables_ = std::move(tables);
 }
 
 Napi::Value Ring::answer(const Napi::CallbackInfo& info) {
@@ -60,8 +115,9 @@ Napi::Value Ring::answer(const Napi::CallbackInfo& info) {
   const uint32_t value = arguments.word(1, "value");
   const uint32_t vectors = arguments.integer(2, "vectors", 0, pciif::kMaxMsixEntries);
   if (!arguments.ok()) return info.Env().Undefined();
-  const auto outcome = back_end_ ? back_end_->answer(op_->data(), static_cast<int32_t>(err), value, vectors)
+  const auto outcome = back_end_ ? back_end_->answer(shared_->op.data(), static_cast<int32_t>(err), value, vectors)
                                  : BackEnd::Answer::vanished;
+  if (outcome == BackEnd::Answer::published) back_end_->notify();
   return Napi::Number::New(info.Env(), static_cast<uint32_t>(outcome));
 }
 
@@ -78,12 +134,17 @@ void Ring::close(const Napi::CallbackInfo&) { shut(); }
 void Ring::on_readable() {
   Napi::HandleScope scope(Env());
   [[maybe_unused]] const Napi::Object keeps_this_alive = Value();
-  if (back_end_->take_pending()) call_from_event_loop(Env(), wake_.Value());
+  if (!back_end_->take_pending()) return;
+  // First of all: to call JavaScript takes longer than to answer.
+  if (bus_ && back_end_->asked()) serve(pace_);
+  call_from_event_loop(Env(), wake_.Value());
 }
 
 void Ring::shut() {
   if (watch_) std::exchange(watch_, nullptr)->close();
   back_end_.reset();
+  bus_.reset();
+  tables_.clear();
   wake_.Reset();
 }
 

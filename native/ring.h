@@ -4,9 +4,11 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "back_end.h"
 #include "event_loop_watch.h"
+#include "guest_bus.h"
 
 namespace pciback {
 
@@ -25,12 +27,28 @@ class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
   ~Ring() { shut(); }
 
  private:
+  // How long a look lasts, and how many requests it answers by itself.
+  struct Pace {
+    uint32_t turns = 1;
+    uint32_t most_turns = 1;
+    uint32_t batch = 1;
+    uint32_t hurry = 1;  // turns in which the next request of a front-end comes that does nothing but ask
+  };
+  // What JavaScript sees of the requests. It is never the page's memory.
+  struct Shared {
+    pciif::Op op;
+    uint32_t answered;   // without JavaScript, modulo 2^32
+    uint32_t abandoned;  // likewise: nobody waited for them any more
+  };
+
   Napi::Value look(const Napi::CallbackInfo& info);
+  void answer_reads(const Napi::CallbackInfo& info);
   Napi::Value answer(const Napi::CallbackInfo& info);
   void rearm(const Napi::CallbackInfo& info);
   void notify(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
+  BackEnd::Look serve(Pace pace);
   void on_readable() override;
   void on_environment_end() override { shut(); }
   void shut();
@@ -38,8 +56,11 @@ class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
   std::unique_ptr<BackEnd> back_end_;  // null once closed
   EventLoopWatch* watch_ = nullptr;
   Napi::FunctionReference wake_;
-  // JavaScript sees these words as `op`; they are never the page's.
-  std::shared_ptr<pciif::Op> op_ = std::make_shared<pciif::Op>();
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  std::unique_ptr<GuestBus> bus_;              // null: JavaScript answers everything
+  std::vector<Napi::ObjectReference> tables_;  // whose memory it reads
+  Pace pace_;                                  // of the last look
+  bool hurries_ = false;                       // the front-end's last request came within `hurry` turns of an answer
 };
 
 }  // namespace pciback

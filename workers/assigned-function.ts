@@ -23,7 +23,7 @@ import {
   quiesce,
 } from '../src/config-space/index.ts';
 import { PcibackError } from '../src/errors.ts';
-import type { Belongings, HostFunction, Platform } from '../src/host/platform.ts';
+import type { Belongings, HostFunction, Platform, ReadableFunction } from '../src/host/platform.ts';
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
 import type { Assignment, FromWorker } from './messages.ts';
 import { isMilestone } from './milestone.ts';
@@ -95,6 +95,12 @@ export class AssignedFunction implements ExportedFunction {
 
   get filter(): ConfigFilter {
     return this.#open('adopted').filter;
+  }
+
+  /** As reads see it, for as long as its guest is trusted as it is now. */
+  get readable(): ReadableFunction {
+    const { filter, hardware } = this.#open('adopted');
+    return { address: this.guestAddress, table: filter.readTable, hardware };
   }
 
   /** For a virtual function its physical one decides, which is not ours to ask. */

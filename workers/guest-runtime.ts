@@ -32,8 +32,9 @@ export class GuestRuntime {
   readonly #headStart: HeadStart;
   #ring: Ring | undefined;
   #serving: Subscription | undefined;
-  #held: FromWorker[] | undefined;
   #isOver = false;
+  /** The machines of the functions know that there is a ring, or there is none. */
+  #isSettled = true;
   #abandoned = 0;
   #storms = 0;
   /** Steps are carried out one after the other, in the order in which they came. */
@@ -61,12 +62,11 @@ export class GuestRuntime {
   async #take(message: ToWorker): Promise<void> {
     const { id } = message;
     try {
+      this.#settle();
       await this.#carryOut(message);
       this.#post({ is: 'done', id });
-      this.#tellHeld();
       if (message.do === 'end') this.#leave(this.#end.resolve);
     } catch (error) {
-      this.#tellHeld();
       if (error instanceof PcibackError) {
         const { reason, message: text, remedy } = error;
         this.#post({ is: 'refused', id, reason, message: text, remedy });
@@ -81,7 +81,6 @@ export class GuestRuntime {
    * What cannot be had any more is left to whoever will look after the guest.
    */
   async #resume({ assignments, ring }: Resume): Promise<void> {
-    this.#held = [];
     const functions: Sbdf[] = [];
     this.#headStart.begin();
     for (const assignment of assignments) {
@@ -91,25 +90,30 @@ export class GuestRuntime {
     const hasRing = isWhole && (await succeeds(() => this.#serve(ring, true)));
     if (!hasRing) this.#headStart.end();
     this.#post({ is: 'resumed', functions, hasRing });
-    this.#tellHeld();
+    this.#settle();
   }
 
   async #bind(assignment: Assignment): Promise<void> {
     const { sbdf, mode } = assignment;
     const known = this.#functions.get(sbdf);
     // Resumed already, which who asks has not heard of yet.
-    if (known?.isExported) return known.trust(mode);
+    if (known?.isExported) {
+      known.trust(mode);
+      this.#showBus();
+      return;
+    }
     const assigned = new AssignedFunction(
       this.#platform,
       this.#domid,
       assignment,
-      (report) => this.#tell(report),
+      (report) => this.#post(report),
       () => this.#exported().map(({ belongings }) => belongings),
     );
     await assigned.bind();
     this.#functions.set(sbdf, assigned);
     // One that was already being taken away has no place on the guest's bus any more.
     if (assigned.isExported) this.#byGuestAddress.set(assigned.guestAddress, assigned);
+    this.#showBus();
     if (this.#ring) assigned.connect();
   }
 
@@ -119,14 +123,16 @@ export class GuestRuntime {
         return this.#bind(step.assignment);
       case 'trust':
         this.#functions.get(step.sbdf)?.trust(step.mode);
+        this.#showBus();
         return;
       case 'release':
         await Promise.all(step.sbdfs.map((sbdf) => this.#release(sbdf)));
         return;
       case 'connect':
         if (this.#ring) this.#disconnect();
-        this.#held = [];
         return this.#serve(step.ring, step.adopted);
+      case 'settle':
+        return;
       case 'quiesce':
         for (const assigned of this.#functions.values()) assigned.quiesce();
         return;
@@ -146,6 +152,7 @@ export class GuestRuntime {
     if (!assigned) return;
     // From here on the guest finds nothing at that address.
     this.#byGuestAddress.delete(assigned.guestAddress);
+    this.#showBus();
     await assigned.release();
     this.#functions.delete(sbdf);
   }
@@ -185,19 +192,24 @@ export class GuestRuntime {
     const { grantRef, port } = published;
     const ring = this.#platform.openRing(this.#domid, grantRef, port, () => wakes.next());
     this.#ring = ring;
-    this.#tell({ is: 'bound', ring: published, localPort: ring.localPort });
-    for (const assigned of this.#functions.values()) assigned.connect();
+    this.#isSettled = false;
+    this.#post({ is: 'bound', ring: published, localPort: ring.localPort });
     if (adopted) this.#goOn(ring);
+    this.#showBus();
     const onStorm = (wakeups: number): void => {
       this.#storms++;
-      if (isMilestone(this.#storms)) this.#tell({ is: 'storm', wakeups, times: this.#storms });
+      if (isMilestone(this.#storms)) this.#post({ is: 'storm', wakeups, times: this.#storms });
     };
-    this.#serving = requestStream(ring, wakes, undefined, { onStorm }).subscribe({
+    const onAnswered = (answered: number, abandoned: number): void => {
+      this.#headStart.served(answered);
+      for (let each = 0; each < abandoned; each++) this.#noteAbandoned();
+    };
+    this.#serving = requestStream(ring, wakes, undefined, { onStorm, onAnswered }).subscribe({
       next: (op) => this.#answer(ring, op),
       complete: () => {
         if (this.#ring !== ring) return;
         this.#disconnect();
-        this.#tell({ is: 'ringLost' });
+        this.#post({ is: 'ringLost' });
       },
       error: (error: unknown) => this.#fault(error),
     });
@@ -214,6 +226,7 @@ export class GuestRuntime {
   }
 
   #disconnect(): void {
+    this.#isSettled = true;
     this.#headStart.end();
     this.#serving?.unsubscribe();
     this.#serving = undefined;
@@ -231,7 +244,7 @@ export class GuestRuntime {
       if (outcome === 'published') operations.answered();
       else this.#unheard();
       if (operations.denied >= 0) this.#noteDenied();
-      this.#headStart.served();
+      this.#headStart.served(1);
     } catch (error) {
       // An exception would end the stream or the thread; it is this guest's actor that has to go.
       this.#fault(error);
@@ -240,15 +253,24 @@ export class GuestRuntime {
 
   #unheard(): void {
     this.#operations.abandoned();
+    this.#noteAbandoned();
+  }
+
+  #noteAbandoned(): void {
     this.#abandoned++;
-    if (isMilestone(this.#abandoned)) this.#tell({ is: 'abandoned', times: this.#abandoned });
+    if (isMilestone(this.#abandoned)) this.#post({ is: 'abandoned', times: this.#abandoned });
   }
 
   #noteDenied(): void {
     const { target, denied } = this.#operations;
     if (!(target instanceof AssignedFunction)) return;
     const times = target.filter.record.deniedAt(denied);
-    if (isMilestone(times)) this.#tell({ is: 'denied', sbdf: target.sbdf, register: denied, times });
+    if (isMilestone(times)) this.#post({ is: 'denied', sbdf: target.sbdf, register: denied, times });
+  }
+
+  /** What needs no decision the ring answers by itself. To be called with every change of what `#find` finds, or of a filter. */
+  #showBus(): void {
+    this.#ring?.answerReads([...this.#byGuestAddress.values()].map(({ readable }) => readable));
   }
 
   #find(domain: number, bus: number, devfn: number): AssignedFunction | undefined {
@@ -276,16 +298,11 @@ export class GuestRuntime {
     this.#port.postMessage(message);
   }
 
-  /** What is told of a ring that comes up can wait until its guest has been told that it is there. */
-  #tell(report: FromWorker): void {
-    if (this.#held) this.#held.push(report);
-    else this.#post(report);
-  }
-
-  #tellHeld(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const report of held) this.#post(report);
+  /** What could wait until the guest has been told: requests are answered whatever the machines of the functions know of it. */
+  #settle(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    for (const assigned of this.#functions.values()) assigned.connect();
   }
 }
 

@@ -42,9 +42,11 @@ export class HeadStart {
     this.#over = setTimeout(() => this.end(), patience).unref();
   }
 
-  /** A request of whatever guest of this thread was answered. Part of its path. */
-  served(): void {
-    if (left === 0 || --left > 0) return;
+  /** So many requests of whatever guest of this thread were answered. Part of their path. */
+  served(count: number): void {
+    if (left === 0) return;
+    left = Math.max(left - count, 0);
+    if (left > 0) return;
     for (const each of running) each.end();
   }
 

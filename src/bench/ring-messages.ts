@@ -19,6 +19,8 @@ export interface GuestReport {
 export interface ServerTask extends GuestChannel {
   readonly directory: string;
   readonly domid: number;
+  /** Whether the ring answers reads by itself, or has each emitted like a request that something has to be decided on. */
+  readonly plain: boolean;
 }
 
 export interface ServerReport {

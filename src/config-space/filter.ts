@@ -7,7 +7,7 @@
  * no register that has a rule.
  */
 import { WireError } from '../ring/layout.ts';
-import type { AccessSize, ConfigAccess } from './access.ts';
+import type { AccessSize, ConfigAccess, ReadTable } from './access.ts';
 import { barCount } from './bar.ts';
 import { Header } from './bits.ts';
 import type { CompiledFilter } from './compile.ts';
@@ -57,6 +57,12 @@ export class ConfigFilter {
     for (let bar = 0; bar < barCount; bar++) this.showBar(bar);
     this.value = 0;
     this.lastDenied = -1;
+  }
+
+  /** For who answers reads in our place: what `read` would answer, out of the same memory. */
+  get readTable(): ReadTable {
+    const { live, length } = this.table;
+    return { length, live, shown: this.#shown, ...this.record.shared };
   }
 
   /** The reset that the guest asked for is done (or will never be), and the configuration restored. */

@@ -27,6 +27,8 @@
  *   the very moment of the kill is noted nowhere: its number is not known before, Xen tells nobody which ones a domain holds, and
  *   to try them all could take one from somebody else. The domain keeps it until it ends.
  */
+import type { ReadTable } from './access.ts';
+
 const magic = 0x42494350;
 const version = 2;
 
@@ -68,6 +70,9 @@ export class FunctionRecord {
   readonly #denials: Uint16Array;
   readonly #refusals: Int32Array;
 
+  /** Where `resetting` and `reads` are, for who reads and counts without this object. */
+  readonly shared: Pick<ReadTable, 'resetting' | 'reads'>;
+
   private constructor(buffer: ArrayBuffer) {
     this.#words = new Uint32Array(buffer, 0, counterBytes / 4);
     this.#counters = new Float64Array(buffer, counterBytes, 4);
@@ -75,6 +80,10 @@ export class FunctionRecord {
     this.#entries = new Uint16Array(buffer, entryBytes, maxVectors);
     this.#denials = new Uint16Array(buffer, denialBytes, dwordRegisters);
     this.#refusals = new Int32Array(buffer, refusalBytes, dwordRegisters);
+    this.shared = {
+      resetting: this.#words.subarray(Word.resetting, Word.resetting + 1),
+      reads: this.#counters.subarray(Counter.reads, Counter.reads + 1),
+    };
   }
 
   /** Starts a record afresh in `buffer` (at least 8192 bytes), for a function whose command register reads `command`. */

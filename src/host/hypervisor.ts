@@ -4,7 +4,7 @@ import { PcibackError } from '../errors.ts';
 import type { Reason } from '../errors.ts';
 import { answers, domainStates, isNativeError, looks, nativeAddon } from './native.ts';
 import type { NativeHypervisor, NativeRing } from './native.ts';
-import type { Answer, DomainState, Look, Ring } from './platform.ts';
+import type { Answer, DomainState, Look, ReadableFunction, Ring } from './platform.ts';
 import { xenRefusal } from './xen-refusal.ts';
 import type { Sbdf } from '../address.ts';
 
@@ -32,8 +32,22 @@ class NativeBackedRing implements Ring {
     this.localPort = native.localPort;
   }
 
-  look(turns: number): Look {
-    return looks[this.#native.look(turns)] ?? 'vanished';
+  look(turns: number, mostTurns = turns, batch = 1, hurry = 1): Look {
+    return looks[this.#native.look(turns, mostTurns, batch, hurry)] ?? 'vanished';
+  }
+
+  answerReads(functions: readonly ReadableFunction[]): void {
+    this.#native.answerReads(
+      functions.map(({ address, table, hardware }) => ({ address, ...table, hardware: hardware.file })),
+    );
+  }
+
+  get answered(): number {
+    return this.#native.tally[0] ?? 0;
+  }
+
+  get abandoned(): number {
+    return this.#native.tally[1] ?? 0;
   }
 
   answer(err: number, value: number, vectors: number): Answer {

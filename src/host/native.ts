@@ -24,7 +24,7 @@ export const isNativeError = (error: unknown): error is NativeError =>
   error instanceof Error && 'code' in error && 'syscall' in error;
 
 /** What `look` returns, by position. */
-export const looks = ['idle', 'request', 'vanished'] as const;
+export const looks = ['idle', 'request', 'vanished', 'busy'] as const;
 /** What `answer` returns, by position. */
 export const answers = ['published', 'abandoned', 'vanished'] as const;
 /** What `domainState` returns, by position. */
@@ -33,11 +33,29 @@ export const domainStates = ['absent', 'running', 'shutdown', 'dying'] as const;
 export interface NativeRing {
   readonly op: Int32Array;
   readonly localPort: number;
-  look(turns: number): number;
+  /** What was answered, and what was abandoned, without JavaScript; modulo 2^32. */
+  readonly tally: Uint32Array;
+  look(turns: number, mostTurns: number, batch: number, hurry: number): number;
+  /** Keeps the memory of the tables, and reads it with every request. */
+  answerReads(functions: readonly NativeReadable[]): void;
   answer(err: number, value: number, vectors: number): number;
   rearm(): void;
   notify(): void;
   close(): void;
+}
+
+/** A function whose registers a ring answers reads of. */
+export interface NativeReadable {
+  readonly address: number;
+  /** Bytes of configuration space; `live` and `shown` have an element for each four. */
+  readonly length: number;
+  readonly live: Uint32Array;
+  readonly shown: Uint32Array;
+  /** One element each. */
+  readonly resetting: Uint32Array;
+  readonly reads: Float64Array;
+  /** Live registers are read here, if it is a NativeConfigFile; otherwise they are left to JavaScript. */
+  readonly hardware: unknown;
 }
 
 export interface NativeResponder {

@@ -3,7 +3,7 @@
  * "a hypervisor in a directory". Everything above this file is the same for both.
  */
 import type { Sbdf } from '../address.ts';
-import type { ConfigAccess, Resource } from '../config-space/access.ts';
+import type { ConfigAccess, ReadTable, Resource } from '../config-space/access.ts';
 import type { FormerBinding } from './driver-binding.ts';
 import type { Inventory } from './sysfs.ts';
 
@@ -36,6 +36,8 @@ export interface FunctionFacts {
 export interface HostFunction extends ConfigAccess {
   readonly sbdf: Sbdf;
   readonly facts: FunctionFacts;
+  /** The file that its registers are read from, where the addon can do that by itself. */
+  readonly file?: unknown;
   /** Resets by the given method. Configuration space is afterwards as after power-up; the caller restores it. */
   reset(method: string): Promise<void>;
   /**
@@ -46,8 +48,19 @@ export interface HostFunction extends ConfigAccess {
   close(): void;
 }
 
-/** What a look at the shared page found: nothing, a request (now in `op`), or that the page is gone. */
-export type Look = 'idle' | 'request' | 'vanished';
+/** A function on a guest's bus, as far as reads of its registers go. */
+export interface ReadableFunction {
+  /** The guest's. */
+  readonly address: Sbdf;
+  readonly table: ReadTable;
+  readonly hardware: Pick<HostFunction, 'file'>;
+}
+
+/**
+ * What a look at the shared page found: nothing, a request (now in `op`), that the page is gone, or as many requests as it was to answer
+ * by itself.
+ */
+export type Look = 'idle' | 'request' | 'vanished' | 'busy';
 /** What became of an answer. `abandoned`: the front-end had given the request up, nothing was written. */
 export type Answer = 'published' | 'abandoned' | 'vanished';
 
@@ -60,8 +73,21 @@ export interface Ring {
   readonly localPort: number;
   /** The copy: 137 words in the order of `OpWord`. Valid after a look that found a request. */
   readonly op: Int32Array;
-  /** Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. */
-  look(turns: number): Look;
+  /**
+   * From now on looks answer by themselves what takes no decision: requests for an address where none of these functions is, and reads
+   * of their registers, live ones only where there is a `file`.
+   */
+  answerReads(functions: readonly ReadableFunction[]): void;
+  /** Requests that looks have answered by themselves, modulo 2^32. */
+  readonly answered: number;
+  /** Likewise, of those that the front-end had given up. */
+  readonly abandoned: number;
+  /**
+   * Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. With each request
+   * that it answers by itself, of which there are no more than `batch` (1), it looks twice as long, up to `mostTurns`. A front-end whose
+   * next request comes within `hurry` turns has seen the answer, and is not notified of it; who is slower than that, is.
+   */
+  look(turns: number, mostTurns?: number, batch?: number, hurry?: number): Look;
   /**
    * Writes `err` and `value`, the first `vectors` entries of `op`'s MSI-X array, then clears bit 0 and notifies. Does
    * nothing when bit 0 is clear already or the request in the page is no longer the one that was copied.

@@ -50,6 +50,10 @@ export class SysfsFunction implements HostFunction {
     );
   }
 
+  get file(): ConfigFile {
+    return this.#config;
+  }
+
   /** As they are now: twenty files, which nobody wants to wait for who only wants its registers. Throws NO-SUCH-FUNCTION or BAD-FILE. */
   get facts(): FunctionFacts {
     return readSysfsFunction(this.#root.sysfs, this.sbdf);

@@ -1,6 +1,6 @@
 /**
- * A guest's requests as a stream. Each emission is the same 137 words: the copy of the request that is to be answered
- * before `next` returns.
+ * A guest's requests as a stream, but for those that the ring answers by itself. Each emission is the same 137 words: the copy of the
+ * request that is to be answered before `next` returns.
  *
  * After an answer the page is looked at again, for a bounded time, before the thread goes back to sleep on the event
  * channel: a guest that enumerates a bus sends its next request within microseconds, and in a PV dom0 a sleep and a
@@ -14,8 +14,12 @@ export interface Pacing {
   /** Bounds of one look, in turns of some tens of nanoseconds. */
   readonly fewestTurns: number;
   readonly mostTurns: number;
-  /** Requests served before other guests on this thread get their turn. */
+  /** Turns in which the next request comes of a front-end that does nothing but ask: some microseconds. */
+  readonly hurry: number;
+  /** Requests that the ring answers by itself before other guests on this thread get their turn. */
   readonly batch: number;
+  /** As how many of those one counts that is emitted. */
+  readonly weight: number;
   /** Wake-ups in a row without a request, from which on a guest's notifications are taken to be a storm. */
   readonly idleWakeups: number;
   /** Longest time, in milliseconds, for which a storming guest's event channel stays masked. */
@@ -25,7 +29,9 @@ export interface Pacing {
 export const defaultPacing: Pacing = {
   fewestTurns: 64,
   mostTurns: 4096,
-  batch: 256,
+  hurry: 64,
+  batch: 1024,
+  weight: 4,
   idleWakeups: 32,
   longestMask: 50,
 };
@@ -33,6 +39,8 @@ export const defaultPacing: Pacing = {
 export interface StreamHooks {
   /** A guest keeps notifying without requests; called once a storm, with the wake-ups so far. */
   readonly onStorm?: (wakeups: number) => void;
+  /** So many requests more were answered without being emitted, and so many the guest had given up. Part of their path. */
+  readonly onAnswered?: (answered: number, abandoned: number) => void;
 }
 
 /**
@@ -46,7 +54,9 @@ export function requestStream(
   hooks: StreamHooks = {},
 ): Observable<Int32Array> {
   return new Observable((subscriber) => {
-    let turns = pacing.fewestTurns;
+    const { fewestTurns, mostTurns, hurry, batch, weight } = pacing;
+    let turns = fewestTurns;
+    let { answered, abandoned } = ring;
     let idleWakeups = 0;
     let servedSinceWake = false;
     let later: NodeJS.Immediate | undefined;
@@ -69,20 +79,39 @@ export function requestStream(
       masked = setTimeout(rearm, Math.min(pacing.longestMask, idleWakeups - pacing.idleWakeups));
     };
 
+    const found = (requests: number): void => {
+      turns = Math.min(turns * 2 ** requests, mostTurns);
+      servedSinceWake = true;
+    };
+
+    /** How many requests the ring has answered by itself since this was called last. */
+    const takeNote = (): number => {
+      const more = (ring.answered - answered) >>> 0;
+      const lost = (ring.abandoned - abandoned) >>> 0;
+      answered = ring.answered;
+      abandoned = ring.abandoned;
+      if (more + lost > 0) {
+        found(more + lost);
+        hooks.onAnswered?.(more, lost);
+      }
+      return more + lost;
+    };
+
     const serve = (): void => {
       later = undefined;
-      for (let served = 0; served < pacing.batch; served++) {
-        const found = ring.look(turns);
-        if (found === 'request') {
-          turns = Math.min(turns * 2, pacing.mostTurns);
-          servedSinceWake = true;
+      for (let served = takeNote(); served < batch;) {
+        const look = ring.look(turns, mostTurns, batch - served, hurry);
+        served += takeNote();
+        if (look === 'request') {
+          found(1);
+          served += weight;
           subscriber.next(ring.op);
           if (subscriber.closed) return;
-        } else if (found === 'idle') {
-          turns = Math.max(turns >>> 1, pacing.fewestTurns);
+        } else if (look === 'idle') {
+          turns = Math.max(turns >>> 1, fewestTurns);
           rest();
           return;
-        } else {
+        } else if (look === 'vanished') {
           subscriber.complete();
           return;
         }

@@ -4,15 +4,16 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { benchRing } from '../../src/bench/ring.ts';
 
-test('both back-ends answer every request of a guest process', async () => {
+test('all back-ends answer every request of a guest process', async () => {
   const requests = 5000;
-  const { javascript, native, ratio } = await benchRing({ requests });
-  for (const figures of [javascript, native]) {
+  const { javascript, plain, native, ratio, plainRatio } = await benchRing({ requests });
+  for (const figures of [javascript, plain, native]) {
     expect(figures).toMatchObject({ requests, answered: requests, lost: 0 });
     expect(figures.requestsPerSecond).toBeCloseTo(requests / figures.seconds);
     expect(figures.median).toBeLessThanOrEqual(figures.p99);
   }
   expect(ratio).toBeCloseTo(javascript.requestsPerSecond / native.requestsPerSecond);
+  expect(plainRatio).toBeCloseTo(plain.requestsPerSecond / native.requestsPerSecond);
   // The notification, and now and then a sleep.
   expect(javascript.systemCallsPerRequest).toBeGreaterThanOrEqual(1);
   expect(javascript.systemCallsPerRequest).toBeLessThan(4);

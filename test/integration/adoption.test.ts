@@ -238,7 +238,7 @@ describe('what happens while there is no daemon', () => {
     await host.serve();
     expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
     expect(host.ports()).toHaveLength(1);
-    // It is recorded when the guest has been told.
+    // The worker answers whatever the main thread is at.
     const recorded = (): unknown => rings.load(() => expect.unreachable()).get('1');
     const { ref: grantRef, port } = guest.ring;
     await expect.poll(recorded, { timeout: 10_000 }).toMatchObject({ grantRef, port });

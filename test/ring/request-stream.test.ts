@@ -8,13 +8,21 @@ class FakeRing implements Ring {
   readonly op = new Int32Array(137);
   readonly localPort = 2;
   pending = 0;
+  /** Requests that the ring answers without anybody being asked; they come before the others. */
+  plain = 0;
+  answered = 0;
+  abandoned = 0;
   vanished = false;
   armed = 0;
   readonly looks: number[] = [];
 
-  look(turns: number): Look {
+  look(turns: number, _mostTurns?: number, batch = 1): Look {
     this.looks.push(turns);
     if (this.vanished) return 'vanished';
+    const answered = Math.min(this.plain, batch);
+    this.plain -= answered;
+    this.answered = (this.answered + answered) >>> 0;
+    if (answered === batch) return 'busy';
     if (this.pending === 0) return 'idle';
     this.op[0] = this.pending;
     return 'request';
@@ -23,6 +31,7 @@ class FakeRing implements Ring {
     this.pending--;
     return 'published';
   }
+  answerReads(): void {}
   rearm(): void {
     this.armed++;
   }
@@ -76,18 +85,56 @@ test('the look grows while requests come and shrinks when none do, within its bo
 
 test('after a batch the thread is given up before it goes on', () => {
   const ring = new FakeRing();
-  ring.pending = defaultPacing.batch + 7;
+  const batch = defaultPacing.batch / defaultPacing.weight;
+  ring.pending = batch + 7;
   let served = 0;
   requestStream(ring, new Subject<void>()).subscribe(() => {
     served++;
     ring.answer();
   });
-  expect(served).toBe(defaultPacing.batch);
+  expect(served).toBe(batch);
   expect(ring.armed).toBe(0);
   vi.runAllTicks();
   vi.advanceTimersToNextTimer();
-  expect(served).toBe(defaultPacing.batch + 7);
+  expect(served).toBe(batch + 7);
   expect(ring.armed).toBe(1);
+});
+
+test('what the ring answers by itself is told, counts as served, and takes its part of the batch', () => {
+  const ring = new FakeRing();
+  ring.answered = 0xffff_fff0;
+  ring.plain = defaultPacing.batch + 5;
+  ring.pending = 2;
+  const told: (readonly [number, number])[] = [];
+  const onAnswered = (answered: number, abandoned: number): number => told.push([answered, abandoned]);
+  let served = 0;
+  const wakes = new Subject<void>();
+  requestStream(ring, wakes, defaultPacing, { onAnswered }).subscribe(() => {
+    served++;
+    ring.answer();
+  });
+  expect([told, served, ring.armed]).toEqual([[[defaultPacing.batch, 0]], 0, 0]);
+  vi.advanceTimersToNextTimer();
+  expect(told.slice(1)).toEqual([[5, 0]]);
+  expect([served, ring.armed]).toEqual([2, 1]);
+  expect(Math.max(...ring.looks)).toBe(defaultPacing.mostTurns);
+  // Before a wake-up reaches this stream the ring may have looked already.
+  ring.answered += 3;
+  ring.abandoned += 1;
+  wakes.next();
+  expect(told.slice(2)).toEqual([[3, 1]]);
+});
+
+test('who is answered by the ring makes no storm', () => {
+  const ring = new FakeRing();
+  const wakes = new Subject<void>();
+  const onStorm = vi.fn<(wakeups: number) => void>();
+  requestStream(ring, wakes, defaultPacing, { onStorm }).subscribe();
+  for (let wake = 0; wake < 3 * defaultPacing.idleWakeups; wake++) {
+    ring.answered++;
+    wakes.next();
+  }
+  expect(onStorm).not.toHaveBeenCalled();
 });
 
 test('a storm of notifications masks the channel for a bounded time and is told once', () => {

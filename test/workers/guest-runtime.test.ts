@@ -10,6 +10,7 @@ import {
   type Ring,
   sampleFunction,
 } from '../../src/host/index.ts';
+import { compileFilter, defaultMode } from '../../src/config-space/index.ts';
 import { Command, OpWord } from '../../src/ring/index.ts';
 import { GuestRuntime } from '../../workers/guest-runtime.ts';
 import type { FromWorker, Resume, Step } from '../../workers/messages.ts';
@@ -89,11 +90,12 @@ function start(platform: LoopbackPlatform, resume?: Resume) {
   return { told, until, step, resumed };
 }
 
-/** Asks for the ids of the function on this bus. */
-function ask(front: FrontRing, bus: number): Promise<Int32Array> {
+/** Reads a register of the function on this bus: its ids, when no other is named. */
+function ask(front: FrontRing, bus: number, offset = 0): Promise<Int32Array> {
   const op = new Int32Array(opWords);
   op[OpWord.cmd] = Command.confRead;
   op[OpWord.bus] = bus;
+  op[OpWord.offset] = offset;
   op[OpWord.size] = 4;
   const answered = new Promise<Int32Array>((resolve) => {
     front.onEvent(() => {
@@ -124,7 +126,7 @@ test('what is served again is told before what has come of it', async () => {
   const { platform, resume } = begin();
   const { told, until } = start(platform, resume);
   await until((each) => each.is === 'function' && each.sbdf === second);
-  expect(kinds(told)).toEqual(['started', 'resumed', 'bound', 'function', 'function']);
+  expect(kinds(told)).toEqual(['started', 'bound', 'resumed', 'function', 'function']);
   expect(told.slice(3)).toMatchObject([
     { sbdf: first, from: 'bound', to: 'connected' },
     { sbdf: second, from: 'bound', to: 'connected' },
@@ -188,11 +190,62 @@ test.each([false, true])(
     for (const assignment of resume.assignments) await step({ do: 'bind', assignment });
     const before = told.length;
     await step({ do: 'connect', ring, adopted });
-    await until((each) => each.is === 'function' && each.sbdf === second);
-    expect(kinds(told.slice(before))).toEqual(['done', 'bound', 'function', 'function']);
     expect(answerOf(await ask(front, 4))).toEqual({ err: 0, value: ids });
+    expect(kinds(told.slice(before))).toEqual(['bound', 'done']);
+    await step({ do: 'settle' });
+    await until((each) => each.is === 'function' && each.sbdf === second);
+    expect(kinds(told.slice(before))).toEqual(['bound', 'done', 'function', 'function', 'done']);
   },
 );
+
+test('a guest finds on its bus what it has at the moment', async () => {
+  const { platform, front, ring, resume } = begin();
+  const [had = expect.unreachable(), more = expect.unreachable()] = resume.assignments;
+  const { step } = start(platform);
+  await step({ do: 'bind', assignment: had });
+  await step({ do: 'connect', ring, adopted: false });
+  const found = async () => [answerOf(await ask(front, 3)).err, answerOf(await ask(front, 4)).err];
+  expect(await found()).toEqual([0, -1]);
+  await step({ do: 'bind', assignment: more });
+  expect(await found()).toEqual([0, 0]);
+  await step({ do: 'release', sbdfs: [first] });
+  expect(await found()).toEqual([-1, 0]);
+});
+
+test('a guest that is trusted further reads the hardware where it may write that', async () => {
+  const { platform, front, ring, resume } = begin();
+  const [assignment = expect.unreachable()] = resume.assignments;
+  const permissive = { ...defaultMode, permissive: true };
+  const [before, after] = [defaultMode, permissive].map((mode) => compileFilter(assignment.seized, mode));
+  // A register that only who may write it can have changed since it was seized.
+  const at = before?.live.findIndex((live, index) => live === 0 && after?.live[index] === 0xffff_ffff) ?? -1;
+  const offset = 4 * at;
+  const { step } = start(platform);
+  await step({ do: 'bind', assignment });
+  await step({ do: 'connect', ring, adopted: false });
+  const hardware = platform.openFunction(first);
+  onTestFinished(() => hardware.close());
+  const seized = hardware.read(offset, 4);
+  hardware.write(offset, 4, seized ^ 0x5a5a_5a5a);
+  const now = hardware.read(offset, 4);
+  expect(now).not.toBe(seized);
+  expect(answerOf(await ask(front, 3, offset)).value).toBe(seized | 0);
+  await step({ do: 'trust', sbdf: first, mode: permissive });
+  expect(answerOf(await ask(front, 3, offset)).value).toBe(now | 0);
+});
+
+test('a page that is taken away before the guest has been told of it connects no function', async () => {
+  const { directory, platform, front, ring, resume } = begin();
+  const { told, step, until } = start(platform);
+  for (const assignment of resume.assignments) await step({ do: 'bind', assignment });
+  await step({ do: 'connect', ring, adopted: false });
+  directory.truncatePage(domid, front.ref);
+  front.notify();
+  await until(({ is }) => is === 'ringLost');
+  const before = told.length;
+  await step({ do: 'settle' });
+  expect(kinds(told.slice(before))).toEqual(['done']);
+});
 
 test('another ring takes the place of the one that was resumed', async () => {
   const { directory, platform, front, resume } = begin();

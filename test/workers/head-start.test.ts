@@ -11,7 +11,7 @@ const guest = (): HeadStart => {
 };
 
 const serve = (start: HeadStart, requests: number): void => {
-  for (let served = 0; served < requests; served += 1) start.served();
+  for (let served = 0; served < requests; served += 1) start.served(1);
 };
 
 beforeEach(() => {

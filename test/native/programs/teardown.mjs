@@ -82,14 +82,14 @@ const inWorkers = {
   'worker: looks'() {
     const { ring } = (globalThis.kept = pair());
     parentPort.postMessage('ready');
-    for (;;) ring.look(100_000);
+    for (;;) ring.look(100_000, 100_000, 1, 1);
   },
   'worker: answers'() {
     const { ring, front } = (globalThis.kept = pair());
     parentPort.postMessage('ready');
     for (;;) {
       front.submit(newOp());
-      if (ring.look(1) === request) ring.answer(0, 0, 0);
+      if (ring.look(1, 1, 1, 1) === request) ring.answer(0, 0, 0);
     }
   },
   'worker: responder under load'() {
@@ -198,7 +198,7 @@ const scenarios = {
   async 'a ring is closed in its wake callback'() {
     const { ring, front } = pair(() => {
       ring.close();
-      check(ring.look(1) === vanished, 'the ring is still there');
+      check(ring.look(1, 1, 1, 1) === vanished, 'the ring is still there');
       front.close();
     });
     await until(() => localPorts().length === 0);
@@ -238,7 +238,7 @@ const scenarios = {
       },
     );
     let found;
-    do found = ring.look(1_000_000);
+    do found = ring.look(1_000_000, 1_000_000, 1, 1);
     while (found === idle);
     check(found === vanished, `look returned ${found}`);
     worker.unref();
@@ -266,7 +266,7 @@ const scenarios = {
     ring.rearm();
     rmSync(directory, { recursive: true });
     front.submit(newOp());
-    check(ring.look(1) === request, 'the mapped page is gone');
+    check(ring.look(1, 1, 1, 1) === request, 'the mapped page is gone');
     check(ring.answer(0, 0, 0) === 0, 'no answer');
     ring.notify();
     ring.rearm();

@@ -8,10 +8,12 @@ keep() { mkdir -p /run/bench && cat >>"/run/bench/$1"; }
 
 # All in the guest `bench`, which has been given the function; what is first in it has loaded nothing yet.
 bring_up() {
-  local hundredths
-  hundredths=$(guest_do bench bring-up)
-  echo "bring-up ${hundredths}0" | keep "$1"
-  echo "${hundredths}0 ms"
+  local hundredths scanned
+  set -- "$1" $(guest_do bench bring-up)
+  hundredths=$2 scanned=$3
+  [ "$scanned" -gt 0 ]
+  printf '%s %d\n' bring-up "${hundredths}0" scanned "$scanned" | keep "$1"
+  echo "${hundredths}0 ms, its bus scanned after $scanned ms"
 }
 waits() {
   local requests waited
