@@ -12,7 +12,8 @@
  */
 import { assign, fromPromise, setup } from 'xstate';
 import type { Sbdf } from '../src/address.ts';
-import { type FrontendKeys, type GuestView, XenbusState, sameKeys } from '../src/xenbus/index.ts';
+import type { PublishedRing } from '../src/ring/layout.ts';
+import { type GuestView, XenbusState, publishOther } from '../src/xenbus/index.ts';
 import { type FunctionFailure, failureOf } from './function.ts';
 
 export interface GuestContext {
@@ -24,8 +25,8 @@ export interface GuestContext {
   readonly domainSeen: boolean;
   /** The front-end has been Connected with the present ring: when it is Initialised again, it has another page. */
   readonly frontendWasConnected: boolean;
-  /** What it had published of that ring, as far as we have seen that: with other keys, too, it has another page. */
-  readonly servedKeys: FrontendKeys | undefined;
+  /** That ring, when there is one: a front-end that publishes another has another page, too. */
+  readonly servedRing: PublishedRing | undefined;
   /** Host addresses of the functions this guest has. */
   readonly exported: readonly Sbdf[];
   readonly failure: FunctionFailure | null;
@@ -48,10 +49,12 @@ export type GuestEvent =
   /** The daemon ends in an orderly way. */
   | { readonly type: 'stop' };
 
-/** What every effect returns: the directories as it left them, and the functions the guest has now. */
+/** What every effect returns: the directories as it left them, and what the guest has now. */
 export interface Settled {
   readonly view: GuestView;
   readonly exported: readonly Sbdf[];
+  /** The ring that is served. */
+  readonly servedRing: PublishedRing | undefined;
 }
 
 /** The resting state in which an adopted guest goes on. */
@@ -84,7 +87,7 @@ const guest = setup({
     exportFunctions: effect('exportFunctions'),
     /** Takes over what an earlier back-end, or a worker that died, was serving. */
     adopt: fromPromise<Adopted, GuestContext>(unprovided('adopt')),
-    /** Reads the front-end's keys, maps the page, binds the port, writes Connected. */
+    /** Maps the page and binds the port that the front-end has published, writes Connected. */
     connect: effect('connect'),
     /** Exports what was added, takes back what is to go, writes Reconfigured. */
     reconfigure: effect('reconfigure'),
@@ -102,9 +105,10 @@ const guest = setup({
     fail: effect('fail'),
   },
   actions: {
-    settle: assign(({ context: known }, { view, exported }: Settled) => ({
+    settle: assign(({ context: known }, { view, exported, servedRing }: Settled) => ({
       view: newer(known.view, view),
       exported,
+      servedRing,
     })),
     fault: assign((_, { error }: { error: unknown }) => ({ failure: failureOf(error) })),
   },
@@ -138,10 +142,9 @@ const guest = setup({
     frontendStartedOver: ({ context: { view, frontendAtClosing } }) =>
       view.frontendState === Initialising && frontendAtClosing !== Initialising,
     /** It has forgotten its page and port, as a kernel does that was started in the place of one that crashed. */
-    frontendBegins: ({ context: { view, frontendWasConnected, servedKeys } }) =>
+    frontendBegins: ({ context: { view, frontendWasConnected, servedRing } }) =>
       view.frontendState === Initialising ||
-      (view.frontendState === Initialised &&
-        (frontendWasConnected || publishesOther(view.frontendKeys, servedKeys))),
+      (view.frontendState === Initialised && (frontendWasConnected || publishesOther(view, servedRing))),
     /** A front-end that starts over, after kexec or a reload of its driver. mini-os waits for us to return to InitWait. */
     frontendRestarts: ({ context: { view } }) =>
       view.frontendState === Initialising || view.frontendState === Initialised,
@@ -161,8 +164,8 @@ const guest = setup({
 });
 
 /** Of keys that nobody has looked at nothing is known. */
-const publishesOther = (now: FrontendKeys | undefined, before: FrontendKeys | undefined): boolean =>
-  now !== undefined && before !== undefined && !sameKeys(now, before);
+const publishesOther = ({ frontendKeys }: GuestView, ring: PublishedRing | undefined): boolean =>
+  frontendKeys !== undefined && ring !== undefined && publishOther(frontendKeys, ring);
 
 /** Functions the toolstack has added or wants back, and that have not been dealt with yet. */
 export function pendingDevices({ view, exported }: GuestContext): boolean {
@@ -234,7 +237,7 @@ export const guestMachine = guest.createMachine({
     frontendSeen: view.frontendState !== Unknown || view.state >= Connected,
     domainSeen: view.introduced || view.state >= InitWait,
     frontendWasConnected: view.frontendState === Connected,
-    servedKeys: undefined,
+    servedRing: undefined,
     exported: [],
     failure: null,
     workerLost: false,
@@ -291,7 +294,7 @@ export const guestMachine = guest.createMachine({
     },
     adopting: {
       description: 'Taking over from a back-end that was killed or a worker that died.',
-      entry: assign({ workerLost: false, ringLost: false, servedKeys: undefined }),
+      entry: assign({ workerLost: false, ringLost: false }),
       invoke: {
         src: 'adopt',
         input: context,
@@ -314,11 +317,7 @@ export const guestMachine = guest.createMachine({
     },
     connecting: {
       ...during('connect', 'connected'),
-      entry: assign(({ context: { view } }) => ({
-        frontendWasConnected: false,
-        servedKeys: view.frontendKeys,
-        ringLost: false,
-      })),
+      entry: assign({ frontendWasConnected: false, ringLost: false }),
     },
     connected: {
       description: 'Connected: requests are served.',

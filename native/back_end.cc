@@ -24,8 +24,9 @@ BackEnd::~BackEnd() {
   ops().unmap_grant(connection_->hypervisor, &grant_);
 }
 
-BackEnd::Look BackEnd::look(uint32_t turns, uint32_t* op) {
+BackEnd::Look BackEnd::look(uint32_t turns, uint32_t* op, uint32_t* spent) {
   for (uint32_t turn = 0;; turn++) {
+    if (spent) ++*spent;
     const uint32_t flags = page_.flags().load(std::memory_order_acquire);
     if (vanished()) return Look::vanished;
     if (flags & pciif::kRequestActive) break;

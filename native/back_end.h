@@ -24,8 +24,8 @@ class BackEnd {
   // Whether a request waits: one look.
   bool asked() const { return page_.flags().load(std::memory_order_acquire) & pciif::kRequestActive; }
 
-  // Looks up to `turns` times, at least once, without a system call. On a request, copies it to `op`.
-  Look look(uint32_t turns, uint32_t* op);
+  // Looks up to `turns` times, at least once, without a system call. On a request, copies it to `op`. Adds the turns to `*spent`.
+  Look look(uint32_t turns, uint32_t* op, uint32_t* spent = nullptr);
 
   // Answers the request in `op`: `err`, `value` and the vectors of the first `vectors` entries. Whoever gets `published` notifies.
   Answer answer(const uint32_t* op, int32_t err, uint32_t value, uint32_t vectors);

@@ -47,7 +47,7 @@ Napi::Value Ring::open(Napi::Env env, std::shared_ptr<Connection> connection, ui
   }
   Napi::ArrayBuffer buffer = share_buffer(env, ring->shared_, ring->shared_.get(), sizeof(Shared));
   object.Set("op", Napi::Int32Array::New(env, pciif::kOpWords, buffer, offsetof(Shared, op)));
-  object.Set("tally", Napi::Uint32Array::New(env, 2, buffer, offsetof(Shared, answered)));
+  object.Set("tally", Napi::Uint32Array::New(env, 3, buffer, offsetof(Shared, answered)));
   object.Set("localPort", Napi::Number::New(env, ring->back_end_->local_port()));
   return object;
 }
@@ -61,6 +61,7 @@ Napi::Value Ring::look(const Napi::CallbackInfo& info) {
   pace.hurry = arguments.u32(3, "hurry");
   if (!arguments.ok()) return info.Env().Undefined();
   pace_ = pace;
+  if (std::exchange(idled_, false)) pace.turns = 1;
   return Napi::Number::New(info.Env(), static_cast<uint32_t>(serve(pace)));
 }
 
@@ -68,28 +69,31 @@ BackEnd::Look Ring::serve(Pace pace) {
   using Look = BackEnd::Look;
   if (!back_end_) return Look::vanished;
   uint32_t* const op = shared_->op.data();
-  Look found = back_end_->look(pace.turns, op);
-  for (uint32_t served = 1; found == Look::request; served++) {
+  uint32_t turns = 0;
+  Look found = back_end_->look(pace.turns, op, &turns);
+  for (uint32_t spent = 0; found == Look::request;) {
     GuestBus::Answer answer;
     if (!bus_ || !bus_->answer(op, &answer)) break;
     const BackEnd::Answer outcome = back_end_->answer(op, answer.err, answer.value, 0);
     if (outcome == BackEnd::Answer::vanished) return Look::vanished;
-    const bool published = outcome == BackEnd::Answer::published;
-    (published ? shared_->answered : shared_->abandoned)++;
-    bool untold = published;
+    bool untold = outcome == BackEnd::Answer::published;
     const auto tell = [&] {
       if (std::exchange(untold, false)) back_end_->notify();
     };
-    const bool last = served >= pace.batch;
+    (untold ? shared_->answered : shared_->abandoned)++;
+    const uint32_t cost = 1 + std::exchange(turns, 0) / kTurnsPerRequest;
+    shared_->spent += cost;
+    spent += cost;
+    const bool last = spent >= pace.batch;
     if (last || !hurries_) tell();
     if (last) return Look::busy;
     // Whoever asks for the next thing knows of this answer. To be told of it would take longer than all the rest.
-    found = back_end_->look(pace.hurry, op);
+    found = back_end_->look(pace.hurry, op, &turns);
     hurries_ = found == Look::request;
     if (found != Look::idle) continue;
     tell();
-    pace.turns = std::max(pace.turns, std::min(2 * std::min(pace.turns, pace.most_turns), pace.most_turns));
-    found = back_end_->look(pace.turns, op);
+    pace.turns = pace.turns > pace.most_turns / 2 ? pace.most_turns : 2 * pace.turns;
+    found = back_end_->look(pace.turns, op, &turns);
   }
   return found;
 }
@@ -136,7 +140,7 @@ void Ring::on_readable() {
   [[maybe_unused]] const Napi::Object keeps_this_alive = Value();
   if (!back_end_->take_pending()) return;
   // First of all: to call JavaScript takes longer than to answer.
-  if (bus_ && back_end_->asked()) serve(pace_);
+  if (bus_ && back_end_->asked()) idled_ = serve(pace_) == BackEnd::Look::idle;
   call_from_event_loop(Env(), wake_.Value());
 }
 

@@ -27,7 +27,7 @@ class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
   ~Ring() { shut(); }
 
  private:
-  // How long a look lasts, and how many requests it answers by itself.
+  // How long a look lasts, and how much of the thread's time it may take.
   struct Pace {
     uint32_t turns = 1;
     uint32_t most_turns = 1;
@@ -37,8 +37,10 @@ class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
   // What JavaScript sees of the requests. It is never the page's memory.
   struct Shared {
     pciif::Op op;
-    uint32_t answered;   // without JavaScript, modulo 2^32
-    uint32_t abandoned;  // likewise: nobody waited for them any more
+    // Without JavaScript, modulo 2^32.
+    uint32_t answered;
+    uint32_t abandoned;  // nobody waited for them any more
+    uint32_t spent;      // of the batch: one for each request, and for each `kTurnsPerRequest` that were waited for one
   };
 
   Napi::Value look(const Napi::CallbackInfo& info);
@@ -47,6 +49,9 @@ class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
   void rearm(const Napi::CallbackInfo& info);
   void notify(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
+
+  // A guest decides how long it lets us wait for its next request.
+  static constexpr uint32_t kTurnsPerRequest = 64;
 
   BackEnd::Look serve(Pace pace);
   void on_readable() override;
@@ -60,6 +65,7 @@ class Ring : public Napi::ObjectWrap<Ring>, private EventLoopWatch::Owner {
   std::unique_ptr<GuestBus> bus_;              // null: JavaScript answers everything
   std::vector<Napi::ObjectReference> tables_;  // whose memory it reads
   Pace pace_;                                  // of the last look
+  bool idled_ = false;                         // an event has had us look already, and found nothing more
   bool hurries_ = false;                       // the front-end's last request came within `hurry` turns of an answer
 };
 

@@ -194,6 +194,7 @@ export class GuestRuntime {
     this.#ring = ring;
     this.#isSettled = false;
     this.#post({ is: 'bound', ring: published, localPort: ring.localPort });
+    // Before the ring answers anything by itself.
     if (adopted) this.#goOn(ring);
     this.#showBus();
     const onStorm = (wakeups: number): void => {
@@ -201,7 +202,7 @@ export class GuestRuntime {
       if (isMilestone(this.#storms)) this.#post({ is: 'storm', wakeups, times: this.#storms });
     };
     const onAnswered = (answered: number, abandoned: number): void => {
-      this.#headStart.served(answered);
+      this.#headStart.served(answered + abandoned);
       for (let each = 0; each < abandoned; each++) this.#noteAbandoned();
     };
     this.#serving = requestStream(ring, wakes, undefined, { onStorm, onAnswered }).subscribe({

@@ -13,6 +13,7 @@ import {
   domainPath,
   readBackendView,
 } from '../xenbus/index.ts';
+import type { BegunTransaction } from '../xenstore/index.ts';
 import { errnoOf } from './errno.ts';
 import type { GuestFunctions } from './guest-functions.ts';
 import type { GuestService } from './guest-service.ts';
@@ -35,6 +36,8 @@ export class GuestEffects {
   #first: GuestView | undefined;
   #last: GuestView;
   #looking: Promise<unknown> = Promise.resolve();
+  #begun: BegunTransaction | undefined;
+  #isOver = false;
   /** A look that has not begun yet. */
   #next: Promise<GuestView> | undefined;
 
@@ -69,13 +72,29 @@ export class GuestEffects {
     return this.#last.present ? this.#look(() => this.#readFrontend()) : this.view();
   }
 
+  /** What comes next, as a rule, is for us to say that the ring is up: its transaction begins along with the question. */
   async #readFrontend(): Promise<GuestView> {
-    const reading = readFrontend(this.#host.xenstore, this.#last);
-    // As a rule it says that it is ready, and what comes next is for us to say.
-    if (this.#last.state === Initialised) this.#writer.expect();
-    const view = await reading;
-    if (view.frontendState !== Initialised) this.#writer.expectNothing();
-    return view;
+    const { xenstore } = this.#host;
+    const reading = readFrontend(xenstore, this.#last);
+    if (this.#last.state === Initialised && !this.#service.ring) this.#begun ??= xenstore.begin();
+    let isReady = false;
+    try {
+      const view = await reading;
+      isReady = view.frontendState === Initialised;
+      return view;
+    } finally {
+      if (!isReady || this.#isOver) this.#dropBegun();
+    }
+  }
+
+  #takeBegun(): BegunTransaction | undefined {
+    const begun = this.#begun;
+    this.#begun = undefined;
+    return begun;
+  }
+
+  #dropBegun(): void {
+    this.#takeBegun()?.drop();
   }
 
   /** One after the other: of two views that were read at a time nobody could tell which one is newer. */
@@ -89,7 +108,10 @@ export class GuestEffects {
   }
 
   async settled(): Promise<Settled> {
-    return { view: await this.view(), exported: this.#functions.exported() };
+    // Whatever it was begun for has been decided otherwise.
+    this.#dropBegun();
+    const view = await this.view();
+    return { view, exported: this.#functions.exported(), servedRing: this.#service.ring };
   }
 
   async announce(): Promise<void> {
@@ -104,7 +126,8 @@ export class GuestEffects {
   }
 
   async connect({ view }: GuestContext): Promise<void> {
-    await this.#writer.advance([Initialised], Connected, () => this.#service.attachRing(view, false));
+    const attach = (): Promise<void> => this.#service.attachRing(view, false);
+    await this.#writer.advance([Initialised], Connected, attach, this.#takeBegun());
     await this.#service.settle();
   }
 
@@ -196,7 +219,8 @@ export class GuestEffects {
 
   /** Ends the worker in order: what it had in hand stays as it is. */
   async dismissWorker(): Promise<void> {
-    this.#writer.expectNothing();
+    this.#isOver = true;
+    this.#dropBegun();
     this.#functions.workerLost();
     await this.#service.end();
   }

@@ -19,6 +19,9 @@ import { eventsOf } from './worker-events.ts';
 const mostShortLives = 20;
 const shortLife = 1000;
 
+/** Pages in a row that a front-end may take away again before they are mapped. */
+const mostPages = 3;
+
 /** What a guest can lose under way: the worker with all it had in hand, or only the shared page. */
 export type Loss = 'workerDied' | 'ringLost';
 
@@ -96,15 +99,22 @@ export class GuestService {
   async attachRing({ frontendPath, frontendKeys }: GuestView, adopted: boolean): Promise<void> {
     const read = (): Promise<FrontendKeys> =>
       Promise.all(frontendKeyNames.map((key) => this.#host.xenstore.read(`${frontendPath}/${key}`)));
-    if (!frontendKeys) return this.#attach(await read(), adopted);
-    try {
-      await this.#attach(frontendKeys, adopted);
-    } catch (error) {
-      // It had published them with the state that we act on, but may have started over since.
-      const keys = await read();
-      if (sameKeys(keys, frontendKeys)) throw error;
-      await this.#attach(keys, adopted);
+    let keys = frontendKeys ?? (await read());
+    for (let left = mostPages; ; left--) {
+      try {
+        return await this.#attach(keys, adopted);
+      } catch (error) {
+        // It had published them when they were read, but may have started over since.
+        const now = await read();
+        if (left === 1 || sameKeys(now, keys)) throw error;
+        keys = now;
+      }
     }
+  }
+
+  /** The ring that is served, or is being brought up again by a worker of its own accord. */
+  get ring(): PublishedRing | undefined {
+    return this.#ring;
   }
 
   /** The guest has been told that its ring is there. */

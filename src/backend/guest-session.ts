@@ -7,7 +7,7 @@ import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
 import { type Adopted, type GuestContext, type Settled, guestMachine } from '../../machines/guest.ts';
 import type { Sbdf } from '../address.ts';
 import type { FilterMode } from '../config-space/index.ts';
-import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
+import { failureDetails, makeEvent } from '../monitor/events.ts';
 import { type GuestView, xenbusStateName } from '../xenbus/index.ts';
 import { ConnectionLost, reconcile } from '../xenstore/index.ts';
 import { collectSoon } from './garbage.ts';
@@ -15,9 +15,6 @@ import { GuestEffects } from './guest-effects.ts';
 import { GuestFunctions } from './guest-functions.ts';
 import { GuestService, type Loss } from './guest-service.ts';
 import type { SessionHost } from './session-host.ts';
-
-/** Milliseconds after which a connection that is being made is worth an event by itself. */
-const longConnecting = 100;
 
 export class GuestSession {
   readonly domid: number;
@@ -34,8 +31,6 @@ export class GuestSession {
   readonly #subscription: Subscription;
   /** Emits when the daemon ends. */
   readonly #stops = new Subject<'stopping'>();
-  readonly #untold: BackendEvent[] = [];
-  #telling: NodeJS.Timeout | undefined;
 
   constructor(host: SessionHost, domid: number, first: GuestView) {
     this.#host = host;
@@ -70,7 +65,6 @@ export class GuestSession {
   /** Lets go of the guest as it is; a successor takes it over. */
   abandon(): void {
     this.#subscription.unsubscribe();
-    clearTimeout(this.#telling);
     this.#actor.stop();
     this.#service.abandon();
   }
@@ -79,7 +73,6 @@ export class GuestSession {
   async handOver(): Promise<void> {
     this.#service.handOver();
     this.#subscription.unsubscribe();
-    clearTimeout(this.#telling);
     this.#actor.stop();
     await this.released;
   }
@@ -154,7 +147,7 @@ export class GuestSession {
           const from = state;
           state = snapshot.value;
           if (state === from) return;
-          this.#tellOfState(from, state, snapshot.context);
+          this.#emitState(from, state, snapshot.context);
           // The next step is the front-end's, and it will wait for ours.
           if (state === 'initialised') collectSoon();
         },
@@ -171,24 +164,17 @@ export class GuestSession {
     await this.#effects.dismissWorker();
   }
 
-  /** A guest waits for what comes of `connecting`: of that state it is told when the next one is reached, or when it lasts. */
-  #tellOfState(from: string, to: string, { failure, view }: GuestContext): void {
+  #emitState(from: string, to: string, { failure, view }: GuestContext): void {
     const failed = to === 'failing' && failure !== null;
-    const event = makeEvent('guest.state', {
-      domid: this.domid,
-      from,
-      to,
-      cause: `front-end ${xenbusStateName(view.frontendState)}`,
-      ...(failed ? { reason: failure.reason, message: failure.message } : {}),
-    });
-    this.#untold.push(event);
-    clearTimeout(this.#telling);
-    if (to === 'connecting') this.#telling = setTimeout(() => this.#tellUntold(), longConnecting);
-    else this.#tellUntold();
-  }
-
-  #tellUntold(): void {
-    for (const event of this.#untold.splice(0)) this.#host.emit(event);
+    this.#host.emit(
+      makeEvent('guest.state', {
+        domid: this.domid,
+        from,
+        to,
+        cause: `front-end ${xenbusStateName(view.frontendState)}`,
+        ...(failed ? { reason: failure.reason, message: failure.message } : {}),
+      }),
+    );
   }
 
   #warn(error: unknown): void {

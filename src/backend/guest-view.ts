@@ -26,11 +26,11 @@ export async function readGuestView(
   const { frontendPath, devices = [] } = before;
   let count = Math.max(devices.length, 1);
   for (;;) {
-    const [view, state, introduced] = await xenstore.snapshot((tx) =>
+    const [view, frontend, introduced] = await xenstore.snapshot((tx) =>
       Promise.all([
         askBackendView((path) => tx.read(path), domid, count),
         // Not in the transaction, which a guest that writes there could make fail.
-        xenstore.read(`${frontendPath}/state`),
+        askFrontend(xenstore, frontendPath),
         xenstore.isIntroduced(domid),
       ]),
     );
@@ -40,7 +40,7 @@ export async function readGuestView(
     else {
       const domain = domains.domainState(domid);
       const ended = domain === 'shutdown' || domain === 'dying';
-      return { ...view, frontendState: parseXenbusState(state), introduced, ended };
+      return { ...view, ...frontend, introduced, ended };
     }
   }
 }
@@ -50,10 +50,18 @@ export async function readGuestView(
  * the front-end has written.
  */
 export async function readFrontend(xenstore: XenstoreClient, before: GuestView): Promise<GuestView> {
+  return { ...before, ...(await askFrontend(xenstore, before.frontendPath)) };
+}
+
+/** Its state first: what it publishes, it has published before it says so. */
+async function askFrontend(
+  xenstore: XenstoreClient,
+  path: string,
+): Promise<Pick<GuestView, 'frontendState' | 'frontendKeys'>> {
   const [state, ...frontendKeys] = await Promise.all(
-    ['state', ...frontendKeyNames].map((key) => xenstore.read(`${before.frontendPath}/${key}`)),
+    ['state', ...frontendKeyNames].map((key) => xenstore.read(`${path}/${key}`)),
   );
-  return { ...before, frontendState: parseXenbusState(state), frontendKeys };
+  return { frontendState: parseXenbusState(state), frontendKeys };
 }
 
 /** Where a guest goes on whose back-end had written this state when it was killed, by state. */

@@ -11,7 +11,6 @@ export class XenbusWriter {
   readonly #xenstore: XenstoreClient;
   readonly #domid: number;
   readonly #base: string;
-  #begun: BegunTransaction | undefined;
 
   constructor(xenstore: XenstoreClient, domid: number) {
     this.#xenstore = xenstore;
@@ -19,43 +18,40 @@ export class XenbusWriter {
     this.#base = backendPath(domid);
   }
 
-  /** Something is likely to be written soon: its transaction begins along with what is being asked for. */
-  expect(): void {
-    this.#begun ??= this.#xenstore.begin();
-  }
-
-  /** Nothing is. */
-  expectNothing(): void {
-    this.#begun?.drop();
-    this.#begun = undefined;
-  }
-
   /**
    * Moves our state on, if it is still one of `from`. The toolstack writes Closing and Reconfiguring into the same key; what
    * it asked for must not be overwritten by what we were about to say. `meanwhile` is done before that, as soon as xenstored has been
-   * asked; rejects when it does.
+   * asked; rejects when it does. `begun`: a transaction for it that has just been begun.
    */
   async advance(
     from: readonly XenbusState[],
     to: XenbusState,
     meanwhile: () => Promise<void> = () => Promise.resolve(),
+    begun?: BegunTransaction,
   ): Promise<void> {
     let done: Promise<void> | undefined;
     let written: Promise<void> | undefined;
+    let isOver = false;
     const begin = (): void => {
+      if (isOver) return;
       done ??= meanwhile();
       done.catch(() => undefined);
     };
     try {
-      await this.#whilePresent(async (tx, state) => {
-        written = undefined;
-        await done;
-        if (!from.includes(state) || state === to) return;
-        written = tx.write(`${this.#base}/state`, String(to));
-        // Waited for only below, so that it goes out with the end of the transaction.
-        written.catch(() => undefined);
-      }, begin);
+      await this.#whilePresent(
+        async (tx, state) => {
+          written = undefined;
+          await done;
+          if (!from.includes(state) || state === to) return;
+          written = tx.write(`${this.#base}/state`, String(to));
+          // Waited for only below, so that it goes out with the end of the transaction.
+          written.catch(() => undefined);
+        },
+        begin,
+        begun,
+      );
     } finally {
+      isOver = true;
       // Also when xenstored has gone: nobody is to begin with something else while that is under way.
       await done?.catch(() => undefined);
     }
@@ -103,9 +99,8 @@ export class XenbusWriter {
   async #whilePresent(
     write: (tx: XenstoreAccess, state: XenbusState) => Promise<void>,
     onAsked: () => void = () => undefined,
+    begun?: BegunTransaction,
   ): Promise<void> {
-    const begun = this.#begun;
-    this.#begun = undefined;
     await this.#xenstore.transaction(async (tx) => {
       const asked = tx.read(`${this.#base}/state`);
       // Behind the write that this goes out with.

@@ -1,6 +1,7 @@
 /**
- * The engine: every access that a guest makes to the configuration space of a function goes through here, and nothing else
- * does. It is a guest's fastest way to keep the host busy, so an access neither allocates nor logs nor reads a clock.
+ * The engine: every write that a guest makes to the configuration space of a function goes through here, and every read, unless its ring
+ * answers that by itself: out of the same tables, in the same way (native/guest_bus.cc; a property test holds the two together). It is
+ * a guest's fastest way to keep the host busy, so an access neither allocates nor logs nor reads a clock.
  *
  * Linux xen-pciback is the model: what a guest may not do is dropped and answered with success, a write over several
  * registers gives the error of the last one, and in permissive mode a write goes to the hardware as it is only when it touches

@@ -50,6 +50,10 @@ class NativeBackedRing implements Ring {
     return this.#native.tally[1] ?? 0;
   }
 
+  get spent(): number {
+    return this.#native.tally[2] ?? 0;
+  }
+
   answer(err: number, value: number, vectors: number): Answer {
     return answers[this.#native.answer(err, value, vectors)] ?? 'vanished';
   }

@@ -33,7 +33,7 @@ export const domainStates = ['absent', 'running', 'shutdown', 'dying'] as const;
 export interface NativeRing {
   readonly op: Int32Array;
   readonly localPort: number;
-  /** What was answered, and what was abandoned, without JavaScript; modulo 2^32. */
+  /** What was answered, what was abandoned, and what was spent of batches, without JavaScript; modulo 2^32. */
   readonly tally: Uint32Array;
   look(turns: number, mostTurns: number, batch: number, hurry: number): number;
   /** Keeps the memory of the tables, and reads it with every request. */

@@ -74,18 +74,21 @@ export interface Ring {
   /** The copy: 137 words in the order of `OpWord`. Valid after a look that found a request. */
   readonly op: Int32Array;
   /**
-   * From now on looks answer by themselves what takes no decision: requests for an address where none of these functions is, and reads
-   * of their registers, live ones only where there is a `file`.
+   * From now on looks answer by themselves what takes no decision: requests of any kind for an address where none of these functions is,
+   * and reads of their registers, live ones only where there is a `file`. To be called before the guest may expect an answer.
    */
   answerReads(functions: readonly ReadableFunction[]): void;
   /** Requests that looks have answered by themselves, modulo 2^32. */
   readonly answered: number;
   /** Likewise, of those that the front-end had given up. */
   readonly abandoned: number;
+  /** What they have spent of their batches, modulo 2^32. */
+  readonly spent: number;
   /**
-   * Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. With each request
-   * that it answers by itself, of which there are no more than `batch` (1), it looks twice as long, up to `mostTurns`. A front-end whose
-   * next request comes within `hurry` turns has seen the answer, and is not notified of it; who is slower than that, is.
+   * Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. After each request
+   * that it answers by itself it looks for the next, longer each time that takes longer than `hurry` turns, up to `mostTurns`. A front-end
+   * whose next request comes within `hurry` turns has seen the answer, and is not notified of it; who is slower than that, is. It does so
+   * until `batch` (1) is spent: a request counts one, and so do 64 turns of waiting for it.
    */
   look(turns: number, mostTurns?: number, batch?: number, hurry?: number): Look;
   /**

@@ -16,7 +16,7 @@ export interface Pacing {
   readonly mostTurns: number;
   /** Turns in which the next request comes of a front-end that does nothing but ask: some microseconds. */
   readonly hurry: number;
-  /** Requests that the ring answers by itself before other guests on this thread get their turn. */
+  /** Requests that the ring answers by itself before other guests on this thread get their turn; waiting for them counts, too. */
   readonly batch: number;
   /** As how many of those one counts that is emitted. */
   readonly weight: number;
@@ -56,7 +56,7 @@ export function requestStream(
   return new Observable((subscriber) => {
     const { fewestTurns, mostTurns, hurry, batch, weight } = pacing;
     let turns = fewestTurns;
-    let { answered, abandoned } = ring;
+    let { answered, abandoned, spent } = ring;
     let idleWakeups = 0;
     let servedSinceWake = false;
     let later: NodeJS.Immediate | undefined;
@@ -79,22 +79,22 @@ export function requestStream(
       masked = setTimeout(rearm, Math.min(pacing.longestMask, idleWakeups - pacing.idleWakeups));
     };
 
-    const found = (requests: number): void => {
-      turns = Math.min(turns * 2 ** requests, mostTurns);
+    const found = (): void => {
+      turns = Math.min(turns * 2, mostTurns);
       servedSinceWake = true;
     };
 
-    /** How many requests the ring has answered by itself since this was called last. */
+    /** Takes note of what the ring has answered by itself since this was called last, and returns what that counts. */
     const takeNote = (): number => {
       const more = (ring.answered - answered) >>> 0;
       const lost = (ring.abandoned - abandoned) >>> 0;
-      answered = ring.answered;
-      abandoned = ring.abandoned;
+      const count = (ring.spent - spent) >>> 0;
+      ({ answered, abandoned, spent } = ring);
       if (more + lost > 0) {
-        found(more + lost);
+        found();
         hooks.onAnswered?.(more, lost);
       }
-      return more + lost;
+      return count;
     };
 
     const serve = (): void => {
@@ -103,7 +103,7 @@ export function requestStream(
         const look = ring.look(turns, mostTurns, batch - served, hurry);
         served += takeNote();
         if (look === 'request') {
-          found(1);
+          found();
           served += weight;
           subscriber.next(ring.op);
           if (subscriber.closed) return;

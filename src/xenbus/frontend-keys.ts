@@ -10,6 +10,16 @@ export type FrontendKeys = readonly (string | undefined)[];
 export const sameKeys = (keys: FrontendKeys, others: FrontendKeys): boolean =>
   keys.every((value, index) => value === others[index]);
 
+/** Whether they publish another ring than this one, or none. */
+export function publishOther(keys: FrontendKeys, ring: PublishedRing): boolean {
+  try {
+    const { grantRef, port } = parseFrontendKeys(keys);
+    return grantRef !== ring.grantRef || port !== ring.port;
+  } catch {
+    return true;
+  }
+}
+
 const highest32 = 0xffff_ffff;
 
 /** Reads the keys in the order of `frontendKeyNames`. Throws FRONTEND-KEYS or BAD-MAGIC; the guest wrote all of them. */

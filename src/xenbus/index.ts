@@ -1,4 +1,10 @@
-export { type FrontendKeys, frontendKeyNames, parseFrontendKeys, sameKeys } from './frontend-keys.ts';
+export {
+  type FrontendKeys,
+  frontendKeyNames,
+  parseFrontendKeys,
+  publishOther,
+  sameKeys,
+} from './frontend-keys.ts';
 export {
   backendPath,
   backendRoot,

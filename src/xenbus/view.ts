@@ -30,7 +30,7 @@ export interface GuestView {
   readonly name: string;
   readonly frontendPath: string;
   readonly frontendState: XenbusState;
-  /** What the front-end had published when it went to that state, in the order of `frontendKeyNames`; undefined when nobody has looked. */
+  /** What the front-end had published, at that moment or later; undefined when nobody has looked. */
   readonly frontendKeys: FrontendKeys | undefined;
   /** Whether xenstored knows the domain. */
   readonly introduced: boolean;

@@ -236,19 +236,24 @@ describe('the bus', () => {
 });
 
 describe('a look', () => {
-  /** Makes requests, each when it has the answer to the one before. */
+  /** Makes requests, each when it has the answer to the one before and has rested for so many milliseconds. */
   const guest = `
-    const { parentPort, workerData: [addon, directory, domid, requests] } = require('node:worker_threads');
+    const { parentPort, workerData: [addon, directory, domid, requests, rest] } = require('node:worker_threads');
     const front = new (require(addon).FrontRing)(directory, domid, 8, 2, 0);
     parentPort.postMessage([front.ref, front.port]);
-    for (const op of requests) front.exchange(op, 10_000);
+    const clock = new Int32Array(new SharedArrayBuffer(4));
+    for (const op of requests) {
+      if (rest > 0) Atomics.wait(clock, 0, 0, rest);
+      front.exchange(op, 10_000);
+    }
     parentPort.postMessage(requests.map((op) => [op[${OpWord.err}], op[${OpWord.value}]]));`;
 
-  test('ends with its batch, and with what it leaves to JavaScript', async () => {
+  /** A ring whose guest reads seven times and then writes; looks may take seconds, which they do only if the guest does. */
+  async function serve(rest: number) {
     const directory = new LoopbackDirectory();
     const reads = Array.from({ length: 7 }, (_, at) => request({ offset: at * 0x1000 }));
     const write = request({ cmd: Command.confWrite });
-    const workerData = [addonPath, directory.path, domid, [...reads, write]];
+    const workerData = [addonPath, directory.path, domid, [...reads, write], rest];
     const worker = new Worker(guest, { eval: true, workerData });
     onTestFinished(async () => void (await worker.terminate()));
     const [[ref, port]] = (await once(worker, 'message')) as [[number, number]];
@@ -257,15 +262,33 @@ describe('a look', () => {
     const ring = hypervisor.openRing(domid, ref, port, () => undefined);
     onTestFinished(() => ring.close());
     ring.answerReads([putAdapter(directory).withFile]);
-    // Seconds, which it takes only if the guest does.
     const turns = 200_000_000;
-    const look = (batch: number): string => `${ring.look(turns, turns, batch)} ${ring.answered}`;
-    expect([look(3), look(3), look(3)]).toEqual(['busy 3', 'busy 6', 'request 7']);
-    expect(ring.op).toEqual(write);
-    ring.answer(-3, 9, 0);
-    ring.close(); // or an event would have it look for as long again
+    const look = (batch: number): string => ring.look(turns, turns, batch);
+    const finish = async (): Promise<unknown> => {
+      expect(ring.op).toEqual(write);
+      ring.answer(-3, 9, 0);
+      ring.close(); // or an event would have it look for as long again
+      return (await once(worker, 'message'))[0];
+    };
     const answers = [[0, 0x10d3_8086], ...reads.slice(1).map(() => [-2, 0]), [-3, 9]];
-    expect(await once(worker, 'message')).toEqual([answers]);
+    return { ring, look, finish, answers };
+  }
+
+  test('ends with what it leaves to JavaScript', async () => {
+    const { ring, look, finish, answers } = await serve(0);
+    expect([look(0xffff_ffff), ring.answered]).toEqual(['request', 7]);
+    expect(await finish()).toEqual(answers);
+  });
+
+  test('ends when its batch is spent, and so much the sooner when the guest lets it wait', async () => {
+    const { ring, look, finish, answers } = await serve(20);
+    // The first request may be there at once. In 20 milliseconds there are many more turns than the batch has.
+    expect(look(1000)).toBe('busy');
+    expect([1, 2]).toContain(ring.answered);
+    expect(ring.spent).toBeGreaterThanOrEqual(1000);
+    while (look(1000) === 'busy');
+    expect(ring.answered).toBe(7);
+    expect(await finish()).toEqual(answers);
   });
 
   test('goes on after an answer, as long as the batch lets it', () => {

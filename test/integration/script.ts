@@ -122,10 +122,10 @@ export class Script implements AsyncDisposable {
   async publish(keys: Keys = {}): Promise<void> {
     const before = this.#ring;
     this.#ring = new FrontRing(this.#host.directory, this.domid);
-    before?.close();
     const { ref, port } = this.#ring;
     await this.writeFront({ 'pci-op-ref': ref, 'event-channel': port, magic: 7, ...keys });
     await this.writeFront({ state: Initialised });
+    before?.close();
   }
 
   /** From nothing to both ends at Connected. */

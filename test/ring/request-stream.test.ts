@@ -12,6 +12,7 @@ class FakeRing implements Ring {
   plain = 0;
   answered = 0;
   abandoned = 0;
+  spent = 0;
   vanished = false;
   armed = 0;
   readonly looks: number[] = [];
@@ -22,6 +23,7 @@ class FakeRing implements Ring {
     const answered = Math.min(this.plain, batch);
     this.plain -= answered;
     this.answered = (this.answered + answered) >>> 0;
+    this.spent = (this.spent + answered) >>> 0;
     if (answered === batch) return 'busy';
     if (this.pending === 0) return 'idle';
     this.op[0] = this.pending;
@@ -102,7 +104,7 @@ test('after a batch the thread is given up before it goes on', () => {
 
 test('what the ring answers by itself is told, counts as served, and takes its part of the batch', () => {
   const ring = new FakeRing();
-  ring.answered = 0xffff_fff0;
+  ring.answered = ring.spent = 0xffff_fff0;
   ring.plain = defaultPacing.batch + 5;
   ring.pending = 2;
   const told: (readonly [number, number])[] = [];
@@ -117,12 +119,32 @@ test('what the ring answers by itself is told, counts as served, and takes its p
   vi.advanceTimersToNextTimer();
   expect(told.slice(1)).toEqual([[5, 0]]);
   expect([served, ring.armed]).toEqual([2, 1]);
-  expect(Math.max(...ring.looks)).toBe(defaultPacing.mostTurns);
   // Before a wake-up reaches this stream the ring may have looked already.
   ring.answered += 3;
   ring.abandoned += 1;
   wakes.next();
   expect(told.slice(2)).toEqual([[3, 1]]);
+});
+
+test('a request for which the ring has waited long is more of the batch', () => {
+  const ring = new FakeRing();
+  ring.spent = defaultPacing.batch;
+  ring.pending = 1;
+  const wakes = new Subject<void>();
+  let served = 0;
+  requestStream(ring, wakes).subscribe(() => {
+    served++;
+    ring.answer();
+  });
+  expect(served).toBe(1);
+  // While an event was heard the ring has answered one, and has used the batch up with it.
+  ring.answered++;
+  ring.spent += defaultPacing.batch;
+  ring.pending = 1;
+  wakes.next();
+  expect(served).toBe(1);
+  vi.advanceTimersToNextTimer();
+  expect(served).toBe(2);
 });
 
 test('who is answered by the ring makes no storm', () => {

@@ -34,6 +34,22 @@ describe('coming up', () => {
     expect(host.function(e1000e)).toEqual({ state: 'connected', owner: guest.domid });
   });
 
+  test('connects to what a front-end publishes last, whenever that is', async () => {
+    await using guest = await begin();
+    await guest.create(e1000e);
+    await guest.untilBack('state', Initialised);
+    // Another page each time, as of a kernel that was started in the place of one that crashed; nobody sees it begin.
+    for (let times = 0; times < 10; times += 1) {
+      const publishing = guest.publish();
+      if (times % 2 === 0) await guest.untilBack('state', Connected);
+      await publishing;
+    }
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x10d3_8086 });
+    await guest.untilBack('state', Connected);
+    await guest.writeFront({ state: Connected });
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x10d3_8086 });
+  });
+
   test('connects to a front-end that was there first', async () => {
     await using guest = await begin();
     await guest.createFrontend();

@@ -67,7 +67,7 @@ export const contextIn = (state: string, more: Partial<GuestContext> = {}): Gues
   frontendSeen: true,
   domainSeen: true,
   frontendWasConnected: false,
-  servedKeys: undefined,
+  servedRing: undefined,
   exported: [sbdf],
   failure: null,
   workerLost: false,
