@@ -95,6 +95,7 @@ BackEnd::Look Ring::serve(Pace pace) {
     pace.turns = pace.turns > pace.most_turns / 2 ? pace.most_turns : 2 * pace.turns;
     found = back_end_->look(pace.turns, op, &turns);
   }
+  shared_->spent += turns / kTurnsPerRequest;
   return found;
 }
 

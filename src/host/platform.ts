@@ -66,7 +66,7 @@ export type Answer = 'published' | 'abandoned' | 'vanished';
 
 /**
  * The back-end's end of one guest's shared page and event channel. The page itself is never visible to JavaScript: a
- * request is copied out once, as a whole, and decided on from the copy (XSA-155).
+ * request is copied out as a whole, and decided on from that copy (XSA-155).
  */
 export interface Ring {
   /** The local end of the event channel; what a killed process leaves of it, a successor discards by this number. */
@@ -88,7 +88,7 @@ export interface Ring {
    * Looks at the page up to `turns` times (at least once) without sleeping. One turn takes some tens of nanoseconds. After each request
    * that it answers by itself it looks for the next, longer each time that takes longer than `hurry` turns, up to `mostTurns`. A front-end
    * whose next request comes within `hurry` turns has seen the answer, and is not notified of it; who is slower than that, is. It does so
-   * until `batch` (1) is spent: a request counts one, and so do 64 turns of waiting for it.
+   * until `batch` (1) is spent: a request that it answers counts one, and so do 64 turns of waiting for any.
    */
   look(turns: number, mostTurns?: number, batch?: number, hurry?: number): Look;
   /**
