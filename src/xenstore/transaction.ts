@@ -27,8 +27,8 @@ export class BegunTransaction {
 }
 
 /**
- * Runs `body` in transactions until one is committed, the first of which may have been begun already. Only a conflict is tried again; after a loss of the connection
- * nobody knows whether the commit took effect, so that is the caller's to decide.
+ * Runs `body` in transactions until one is committed; the first of them may have been begun already. Only a conflict is tried again;
+ * after a loss of the connection nobody knows whether the commit took effect, so that is the caller's to decide.
  */
 export const runTransaction = <T>(
   connect: () => Connection | Promise<Connection>,
