@@ -62,7 +62,12 @@ export class Rehearsal {
     const tasks = Array.from({ length: this.#threads }, (_, index) =>
       this.#pool.run({ warmUp: where, rehearsal: this.#where, domid: index + 1, how }),
     );
-    return this.#note(Promise.all(tasks).then(() => undefined));
+    // Those that go on write into the directory.
+    return this.#note(
+      Promise.allSettled(tasks)
+        .then(() => Promise.all(tasks))
+        .then(() => undefined),
+    );
   }
 
   /** A guest is given a function, comes up, and is taken over by a successor; once, however often this is called. */

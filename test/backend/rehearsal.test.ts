@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -48,4 +48,19 @@ test('of a thread that cannot open its platform fails, and ends all the same', a
   await expect(rehearsal.ofThreads(nowhere, 'once')).rejects.toThrow('cannot use');
   await rehearsal.end();
   expect(existsSync(directory)).toBe(false);
+});
+
+test('of which one thread fails is not over before the others are', async () => {
+  const directory = newDirectory();
+  const where = { kind: 'loopback', directory } as const;
+  // Threads that have rehearsed before would be done too soon.
+  const cold = makePool(threads);
+  const rehearsal = new Rehearsal(cold, where, directory);
+  // Where the second thread would put the page of its guest.
+  writeFileSync(join(directory, 'gnt', '2'), '');
+  await expect(rehearsal.ofThreads(where, 'thoroughly')).rejects.toThrow('for domain 2');
+  expect(cold.completed).toBe(threads);
+  await rehearsal.end();
+  expect(existsSync(directory)).toBe(false);
+  await cold.destroy();
 });
