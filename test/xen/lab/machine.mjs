@@ -15,7 +15,7 @@ const dom0Line = 'console=hvc0 loglevel=6 nokaslr tsc=unstable sysrq_always_enab
 export function machineArguments({ images, share, drives, scenario }) {
   const modules = [`${images}/vmlinuz ${dom0Line} ${scenario.dom0}`, `${images}/dom0.img`];
   const words = [
-    '-machine q35,kernel-irqchip=split -accel tcg,thread=multi,tb-size=512 -cpu max,-la57,-smap -smp 2 -m 4096',
+    '-machine q35,kernel-irqchip=split -accel tcg,thread=multi,tb-size=1536 -cpu max,-la57,-smap -smp 2 -m 4096',
     '-nographic -nodefaults -no-reboot -display none -serial stdio',
     '-device intel-iommu,intremap=on,device-iotlb=off,eim=off',
     '-netdev user,id=net0',
