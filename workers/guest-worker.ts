@@ -23,9 +23,9 @@ export default function run(task: WorkerTask): Promise<void> {
   return 'warmUp' in task ? warmUp(task) : serveGuest(task);
 }
 
-async function warmUp({ warmUp: options, rehearsal, domid, how }: WarmUp): Promise<void> {
+async function warmUp({ warmUp: options, rehearsal, domid }: WarmUp): Promise<void> {
   platformFor(options);
-  await rehearse(platformFor(rehearsal), rehearsal.directory, domid, how);
+  await rehearse(platformFor(rehearsal), rehearsal.directory, domid);
 }
 
 /** Until it is asked to end. */

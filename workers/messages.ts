@@ -10,7 +10,6 @@ import type { Reason } from '../src/errors.ts';
 import type { PlatformOptions } from '../src/host/platform.ts';
 import type { PublishedRing } from '../src/ring/index.ts';
 import type { FunctionState } from '../machines/function.ts';
-import type { Thoroughness } from './rehearsal.ts';
 
 /** What a worker is started with, once for each guest. */
 export interface GuestTask {
@@ -33,7 +32,6 @@ export interface WarmUp {
   /** Where that is tried, and as which domain. */
   readonly rehearsal: Exclude<PlatformOptions, { readonly kind: 'xen' }>;
   readonly domid: number;
-  readonly how: Thoroughness;
 }
 
 export type WorkerTask = GuestTask | WarmUp;

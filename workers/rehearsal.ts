@@ -1,7 +1,7 @@
 /**
- * Has a thread serve a guest of a rehearsal platform, so that the first real one is not served by code that has never run: V8 interprets
- * a function until it has been called often, and a guest that comes up sends its few hundred requests at once. Page, event channel and
- * registers are of the kind that a real guest has. What V8 has compiled for another kind it throws away at the first request.
+ * Has a thread serve a guest of a rehearsal platform, so that the first real one is not served by code that has never run: V8 compiles
+ * a function to bytecode when it is first called, and a guest that comes up sends its few hundred requests at once. Page, event channel
+ * and registers are of the kind that a real guest has: what V8 has learned of another kind is of no use.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { createActor } from 'xstate';
@@ -13,17 +13,9 @@ import { Command, OpWord, maxMsixEntries } from '../src/ring/index.ts';
 import { GuestRuntime } from './guest-runtime.ts';
 import type { Assignment, FromWorker, Step } from './messages.ts';
 
-/**
- * How many guests play the script, how often each, and how often each switches its interrupts on and off. `thoroughly`: until V8 has
- * compiled the whole path, for more than one guest, half a second of work. `once`: nothing of it is done for the first time when it
- * matters.
- */
-const plays = {
-  thoroughly: { guests: 3, scans: 96, switchings: 16 },
-  once: { guests: 1, scans: 1, switchings: 1 },
-};
-export type Thoroughness = keyof typeof plays;
-type Play = (typeof plays)[Thoroughness];
+/** How often a guest plays the script, and switches its interrupts on and off: until V8 knows all types that there are. */
+const scans = 8;
+const switchings = 2;
 
 const read = (offset: number, size: number): Request => [Command.confRead, offset, size, 0];
 const write = (offset: number, size: number, value: number): Request => [
@@ -68,7 +60,7 @@ class Guest {
   readonly #onEnd: () => void;
   #sent = 0;
 
-  constructor(front: FrontRing, bus: number, { scans, switchings }: Play, onEnd: () => void) {
+  constructor(front: FrontRing, bus: number, onEnd: () => void) {
     this.#front = front;
     this.#requests = [
       ...Array.from({ length: scans }, () => script),
@@ -107,17 +99,7 @@ async function assignmentFor(platform: Platform, bus: number): Promise<Assignmen
  * Rehearses as domain `domid`, which nobody else is on that platform, with the sample function on the bus of the same number. Real
  * guests of this thread get their turn between any two requests. Resolves when the last one has been answered.
  */
-export async function rehearse(
-  platform: Platform,
-  directory: string,
-  domid: number,
-  how: Thoroughness,
-): Promise<void> {
-  const each = plays[how];
-  for (let guest = 0; guest < each.guests; guest++) await play(platform, directory, domid, each);
-}
-
-async function play(platform: Platform, directory: string, domid: number, how: Play): Promise<void> {
+export async function rehearse(platform: Platform, directory: string, domid: number): Promise<void> {
   const bus = domid & 0xff;
   const assignment = await assignmentFor(platform, bus);
   const front = new FrontRing(directory, domid);
@@ -125,7 +107,7 @@ async function play(platform: Platform, directory: string, domid: number, how: P
   const tell = (id: number, step: Step): void => control.postMessage({ ...step, id });
   try {
     await new Promise<void>((resolve, reject) => {
-      const guest = new Guest(front, bus, how, () => tell(2, { do: 'end' }));
+      const guest = new Guest(front, bus, () => tell(2, { do: 'end' }));
       new GuestRuntime(platform, domid, port, { resolve, reject }).start();
       control.on('message', (message: FromWorker) => {
         if (message.is === 'refused') reject(new Error(message.message));

@@ -21,14 +21,7 @@ type Emit = (event: BackendEvent) => void;
 /** Adds what it makes to `running` as it comes, so that it can be undone when the rest fails. Takes the turn if it is nobody's. */
 export async function prepare(
   running: Running,
-  {
-    platform: where,
-    functions,
-    sysfs,
-    workers,
-    standsIn,
-    rehearse = where.kind === 'xen',
-  }: PciBackendOptions,
+  { platform: where, functions, sysfs, workers, standsIn }: PciBackendOptions,
   place: Place,
   emit: Emit,
 ): Promise<void> {
@@ -41,7 +34,7 @@ export async function prepare(
   // Threads take a while to start; guests of a predecessor are waiting.
   running.pool = makePool(workers ?? defaultWorkers());
   running.rehearsal = new Rehearsal(running.pool, where, standsIn?.scratch ?? scratch(running, place));
-  const warm = running.rehearsal.ofThreads(where, rehearse && !standsIn ? 'thoroughly' : 'once');
+  const warm = running.rehearsal.ofThreads(where);
   running.inventory = functions
     ? { functions, warnings: [] }
     : (running.platform.inventory() ?? hostInventory({ sysfs }));
@@ -66,7 +59,7 @@ export async function rehearseReplacement(
 ): Promise<void> {
   const rehearsal = new Rehearsal(pool, where, mkdtempSync(join(stateDirectory, 'rehearsal-')));
   try {
-    await rehearsal.ofThreads(where, 'once');
+    await rehearsal.ofThreads(where);
   } finally {
     await rehearsal.end();
   }

@@ -9,7 +9,6 @@ import { setFlagsFromString } from 'node:v8';
 import type { Piscina } from 'piscina';
 import type { Subscription } from 'rxjs';
 import type { WarmUp, WorkerTask } from '../../workers/messages.ts';
-import type { Thoroughness } from '../../workers/rehearsal.ts';
 import { type Sbdf, makeSbdf } from '../address.ts';
 import { seize } from '../config-space/index.ts';
 import {
@@ -57,10 +56,10 @@ export class Rehearsal {
    * Every thread serves requests; each opens the platform that it will be needed on. Rejects when one cannot. Threads that have guests may
    * be passed over.
    */
-  ofThreads(where: PlatformOptions, how: Thoroughness): Promise<void> {
+  ofThreads(where: PlatformOptions): Promise<void> {
     // As many at once as there are threads: each gets one.
     const tasks = Array.from({ length: this.#threads }, (_, index) =>
-      this.#pool.run({ warmUp: where, rehearsal: this.#where, domid: index + 1, how }),
+      this.#pool.run({ warmUp: where, rehearsal: this.#where, domid: index + 1 }),
     );
     // Those that go on write into the directory.
     return this.#note(

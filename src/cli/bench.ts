@@ -8,9 +8,18 @@ export const bench = defineCommand({
   operands: '',
   arity: [0, 0],
   description: `Measures what the filter costs for one access, and how fast one guest's requests are answered: by the real request stream in a worker, by its ring, which answers reads by itself, and beside them, in the same run, by a native thread that does the least that could be called an answer. Only ratios can be compared between machines, and between runs on a busy one.`,
-  examples: [{ line: 'pciback bench', does: 'takes some seconds; best on an idle machine' }],
-  options: {},
+  examples: [
+    { line: 'pciback bench', does: 'takes some seconds; best on an idle machine' },
+    { line: 'pciback bench --interpreted', does: 'the same as the daemon runs it' },
+  ],
+  options: {
+    interpreted: { type: 'boolean', help: 'as serve runs it: without machine code that V8 makes meanwhile' },
+  },
   async run({ options }, { output, signal }) {
+    if (options.interpreted) {
+      const { interpretOnly } = await import('./interpret.ts');
+      interpretOnly();
+    }
     const filter = await benchConfigSpace(signal);
     const ring = await benchRing({ signal });
     if (options.json) {

@@ -75,6 +75,8 @@ export const serve = defineCommand({
     },
   },
   async run({ options }, { output, signal }) {
+    const { interpretOnly } = await import('./interpret.ts');
+    interpretOnly();
     const target = findTarget(options.loopback);
     const bootCfg = options['boot-cfg'];
     const hide = [

@@ -18,7 +18,7 @@ describe.each(['loopback', 'xen'] as const)('for %s', (kind) => {
     const directory = newDirectory();
     const where = { kind, directory };
     const rehearsal = new Rehearsal(pool, where, directory);
-    await rehearsal.ofThreads({ kind: 'loopback', directory }, 'once');
+    await rehearsal.ofThreads({ kind: 'loopback', directory });
     await rehearsal.ofGuest();
 
     const platform = openPlatform({ kind: 'loopback', directory });
@@ -45,7 +45,7 @@ test('of a thread that cannot open its platform fails, and ends all the same', a
   const directory = newDirectory();
   const rehearsal = new Rehearsal(pool, { kind: 'loopback', directory }, directory);
   const nowhere = { kind: 'loopback', directory: join(directory, 'is', 'not', 'there') } as const;
-  await expect(rehearsal.ofThreads(nowhere, 'once')).rejects.toThrow('cannot use');
+  await expect(rehearsal.ofThreads(nowhere)).rejects.toThrow('cannot use');
   await rehearsal.end();
   expect(existsSync(directory)).toBe(false);
 });
@@ -58,7 +58,7 @@ test('of which one thread fails is not over before the others are', async () => 
   const rehearsal = new Rehearsal(cold, where, directory);
   // Where the second thread would put the page of its guest.
   writeFileSync(join(directory, 'gnt', '2'), '');
-  await expect(rehearsal.ofThreads(where, 'thoroughly')).rejects.toThrow('for domain 2');
+  await expect(rehearsal.ofThreads(where)).rejects.toThrow('for domain 2');
   expect(cold.completed).toBe(threads);
   await rehearsal.end();
   expect(existsSync(directory)).toBe(false);

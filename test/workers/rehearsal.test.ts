@@ -17,10 +17,10 @@ describe.each(['loopback', 'rehearsal'] as const)('on a %s platform', (kind) => 
 
   test('comes to its end with requests of all kinds answered, and may be repeated', async () => {
     for (const domid of kind === 'loopback' ? [1, 2] : [3, 4]) {
-      await rehearse(platform, directory, domid, 'thoroughly');
+      await rehearse(platform, directory, domid);
       const record = FunctionRecord.adopt(platform.mapRecord(makeSbdf(0, domid, 0, 0)));
-      expect(record?.reads).toBeGreaterThan(1000);
-      expect(record?.writes).toBeGreaterThan(400);
+      expect(record?.reads).toBeGreaterThan(60);
+      expect(record?.writes).toBeGreaterThan(30);
       expect(record?.failures).toBe(0);
     }
   });
