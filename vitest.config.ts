@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/xen/**', 'test/xenstored/**'],
     testTimeout: 20_000,
-    // Half of the files wait for processes most of the time.
-    maxWorkers: 2,
+    // More than there are processors: half of the files wait for processes most of the time.
+    maxWorkers: 3,
   },
 });
