@@ -8,7 +8,9 @@ import { setFlagsFromString } from 'node:v8';
 
 // Not --regexp-interpret-all: V8 dies when that is set after it has started.
 const flags = [
-  '--no-opt',
+  '--no-turbofan',
+  // Off by itself up to Node.js 20.
+  '--no-maglev',
   '--no-sparkplug',
   // The interpreter remembers where it has found a property from the first time on, not only in what has run for a while.
   '--no-lazy-feedback-allocation',
