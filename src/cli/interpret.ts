@@ -1,8 +1,8 @@
 /**
- * Has V8 make no machine code of JavaScript. What a guest waits for in JavaScript is its handshake, its writes and the take-over by another thread or
- * process: code that runs a few times in a guest's life, so that what is compiled for one guest is of use to the next one at best. The
- * interpreter is as fast the first time as ever after, and nothing compiles beside it on the processor that the guest waits for. Plain
- * reads, which are what there is much of, are answered in native code (native/guest_bus.cc).
+ * Has V8 make no machine code of JavaScript. What a guest waits for in JavaScript is its handshake, its writes and the take-over by
+ * another thread or process: code that runs a few times in a guest's life, so that what is compiled for one guest is of use to the next
+ * one at best. The interpreter is as fast the first time as ever after, and nothing compiles beside it on the processor that the guest
+ * waits for. Plain reads, which are what there is much of, are answered in native code (native/guest_bus.cc).
  */
 import { setFlagsFromString } from 'node:v8';
 
