@@ -21,6 +21,32 @@ it.each(['Coming up', 'Starting two guests', 'Killing a worker'])(
   },
 );
 
+it('an interruption that is told twice, as by a terminal and by npm, is one', async () => {
+  const TMPDIR = await makeDirectory();
+  const child = start(['demo'], { TMPDIR });
+  child.stdout.on('data', (text: Buffer) => {
+    if (text.toString().includes('Starting two guests')) child.kill('SIGINT');
+    if (text.toString().includes('Closing down')) child.kill('SIGINT');
+  });
+  expect((await finish(child)).signal).toBe('SIGINT');
+  expect(await readdir(TMPDIR)).toEqual([]);
+});
+
+it('another one, later, ends at once what hangs', async () => {
+  const directory = await makeDirectory();
+  const xenstored = start(['xenstored', '--loopback', directory]);
+  await once(xenstored.stdout, 'data');
+  const child = start(['serve', '--loopback', directory]);
+  child.stdout.on('data', (text: Buffer) => {
+    if (text.toString().includes('"backend.ready"')) {
+      xenstored.kill('SIGSTOP');
+      child.kill('SIGINT');
+    }
+    if (text.toString().includes('"draining"')) setTimeout(() => child.kill('SIGTERM'), 1000);
+  });
+  expect((await finish(child)).signal).toBe('SIGTERM');
+});
+
 it('serve ends in an orderly way when it is interrupted while it comes up', async () => {
   const directory = await makeDirectory();
   const child = start(['serve', '--loopback', directory]);
