@@ -80,5 +80,5 @@ turn_of_pciback() {
 # median BACKEND QUANTITY: of what the guests had.
 median() {
   awk -v name="$2" '$1 == name { print $2 }' "/run/bench/$1" | sort -n |
-    awk '{ values[NR] = $1 } END { print values[int((NR + 1) / 2)] }'
+    awk '{ values[NR] = $1 } END { print int((values[int((NR + 1) / 2)] + values[int(NR / 2) + 1]) / 2) }'
 }
