@@ -8,11 +8,9 @@ import { formatSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { DriverCore } from './driver-core.ts';
 import { driverDirectory, functionDirectory, type HostRoot } from './host-root.ts';
+import { isStub, type StubDriver, stubDrivers } from './stubs.ts';
 
-/** Drivers that hold a function and do nothing with it. */
-export type StubDriver = 'pciback' | 'pci-stub';
-const stubs: readonly string[] = ['pciback', 'pci-stub'] satisfies StubDriver[];
-const isStub = (driver: string | null): driver is StubDriver => driver !== null && stubs.includes(driver);
+export type { StubDriver } from './stubs.ts';
 
 /** How a function was before it was taken. Plain data, to be stored until it is given back. */
 export interface FormerBinding {
@@ -38,7 +36,7 @@ interface Addressed {
  * that driver has it (libxl_pci.c, libxl__device_pci_assignable_add). Throws NO-STUB-DRIVER.
  */
 export function stubDriver(root: HostRoot): StubDriver {
-  const found = (['pciback', 'pci-stub'] as const).find((name) => existsSync(driverDirectory(root, name)));
+  const found = stubDrivers.find((name) => existsSync(driverDirectory(root, name)));
   if (found !== undefined) return found;
   throw new PcibackError('NO-STUB-DRIVER', 'neither pci-stub nor pciback is loaded', 'modprobe pci-stub');
 }

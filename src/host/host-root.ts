@@ -9,12 +9,14 @@ export interface HostRoot {
   readonly sysfs: string;
   /** `/proc`. */
   readonly proc: string;
+  /** `/run`, where udev keeps what it has found on disks; undefined where it is not to be looked at. */
+  readonly run?: string;
   /** Writes an attribute with a single write(2). Rejects with the error of the operating system. */
   write(path: string, text: string): Promise<void>;
 }
 
 /** This machine. */
-export const linuxHost: HostRoot = { sysfs: '/sys', proc: '/proc', write: writeAttribute };
+export const linuxHost: HostRoot = { sysfs: '/sys', proc: '/proc', run: '/run', write: writeAttribute };
 
 /**
  * A store can take seconds: the driver that is unbound waits for its hardware. It is opened for writing only, as most of these

@@ -1,35 +1,43 @@
 /** Whether dom0 itself needs a function: taking it would pull the ground from under a file system, a route or a console. */
 import { realpathSync } from 'node:fs';
-import { join } from 'node:path';
 import { formatSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isBridge } from './identity.ts';
 import type { FunctionFacts } from './platform.ts';
 import { noSuchFunction } from './sysfs.ts';
-import { activeConsoles, displayUses, terminalUses } from './uses/consoles.ts';
-import { attributeOf, type Device, type DevicesBelow, devicesBelow, type Use } from './uses/devices.ts';
+import { activeConsoles, displayUses, frameBufferUses, terminalUses } from './uses/consoles.ts';
+import { type Device, type DevicesBelow, devicesThatVanishWith, type Use } from './uses/devices.ts';
 import { diskUses } from './uses/disks.ts';
+import { keptForGuests, virtualFunctions } from './uses/functions.ts';
 import { interfaceUses, readNetworkTables } from './uses/interfaces.ts';
 import { processUses } from './uses/processes.ts';
-import { counted } from './uses/text.ts';
 
 export type { Use } from './uses/devices.ts';
 
 /**
- * Everything in dom0 that uses the function, or, if it is a bridge, a function behind it. Nothing is changed. What lives in
- * other network namespaces is not seen. Throws NO-SUCH-FUNCTION.
+ * Everything in dom0 that uses the function or what would vanish along with it, whatever it is: what is behind a bridge, in the PCI
+ * domain of a VMD controller, on a USB bus, on a virtual function. Nothing is changed. What lives in other network namespaces is
+ * not seen. Throws NO-SUCH-FUNCTION.
  */
 export function usersOf(root: HostRoot, facts: FunctionFacts): readonly Use[] {
   const { devices, truncated } = devicesOf(root, facts);
+  const own = formatSbdf(facts.sbdf);
   const active = activeConsoles(root);
   const network = readNetworkTables(root);
   const kinds: Readonly<Record<string, (device: Device) => readonly Use[]>> = {
     net: (device) => interfaceUses(device, network),
     tty: (device) => terminalUses(device, active),
-    pci: (device) => [...virtualFunctions(device), ...displayUses(root, device, active)],
+    graphics: (device) => frameBufferUses(root, device),
+    tpm: trustedPlatformModule,
+    pci: (device) => [
+      ...virtualFunctions(device),
+      ...displayUses(root, device, active),
+      // What is behind a bridge stays on its bus when the bridge loses its driver.
+      ...(device.name === own || isBridge(facts) ? [] : keptForGuests(device)),
+    ],
   };
-  return [
+  const uses = [
     ...diskUses(
       root,
       devices.filter(({ subsystem }) => subsystem === 'block'),
@@ -38,28 +46,25 @@ export function usersOf(root: HostRoot, facts: FunctionFacts): readonly Use[] {
     ...processUses(root, devices),
     ...(truncated ? [tooMany] : []),
   ];
+  return [...new Map(uses.map((use) => [`${use.what} ${use.detail}`, use])).values()];
 }
 
 function devicesOf(root: HostRoot, facts: FunctionFacts): DevicesBelow {
   try {
-    return devicesBelow(realpathSync(functionDirectory(root, facts.sbdf)), isBridge(facts));
+    return devicesThatVanishWith(root, realpathSync(functionDirectory(root, facts.sbdf)));
   } catch (error) {
     throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? noSuchFunction(facts.sbdf, error) : error;
   }
 }
 
-/** Without its driver a physical function has no virtual ones: they would vanish from whoever has them. */
-function virtualFunctions({ path, name }: Device): readonly Use[] {
-  const count = Number(attributeOf(join(path, 'sriov_numvfs')) ?? 0);
-  if (!(count > 0)) return [];
-  return [
-    {
-      what: name,
-      detail: `has ${counted(count, 'virtual function')}`,
-      remedy: `echo 0 > /sys/bus/pci/devices/${name}/sriov_numvfs`,
-    },
-  ];
-}
+/** The kernel measures and seals with it without having it open. */
+const trustedPlatformModule = ({ name, file }: Device): readonly Use[] => [
+  {
+    what: file ?? name,
+    detail: 'the trusted platform module of dom0',
+    remedy: 'switch it off in the firmware',
+  },
+];
 
 const tooMany: Use = {
   what: 'its devices',

@@ -42,7 +42,8 @@ export const withUsers = (
 
 function usersIn(root: string, fn: KnownFunction): KnownFunction['users'] {
   try {
-    return usersOf({ ...linuxHost, sysfs: join(root, 'sys'), proc: join(root, 'proc') }, fn);
+    const at = (name: string): string => join(root, name);
+    return usersOf({ ...linuxHost, sysfs: at('sys'), proc: at('proc'), run: at('run') }, fn);
   } catch (error) {
     if (!(error instanceof PcibackError)) throw error;
     // It has just gone.

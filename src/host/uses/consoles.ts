@@ -24,14 +24,23 @@ export const terminalUses = ({ name }: Device, active: readonly string[]): reado
  */
 export function displayUses(root: HostRoot, { path }: Device, active: readonly string[]): readonly Use[] {
   if (attributeOf(join(path, 'boot_vga')) !== '1') return [];
-  const consoles = join(root.sysfs, 'class/vtconsole');
+  return drawn(root, (kind) => isFrameBuffer(kind) || (kind.includes('VGA') && active.includes('tty0')));
+}
+
+/** Virtual terminals are drawn on the first frame buffer, whichever adapter it is that of. */
+export const frameBufferUses = (root: HostRoot, { name }: Device): readonly Use[] =>
+  name === 'fb0' ? drawn(root, isFrameBuffer) : [];
+
+const isFrameBuffer = (kind: string): boolean => kind.includes('frame buffer');
+
+function drawn({ sysfs }: HostRoot, isDrawn: (kind: string) => boolean): readonly Use[] {
+  const consoles = join(sysfs, 'class/vtconsole');
   return namesOf(consoles)
     .filter((name) => attributeOf(join(consoles, name, 'bind')) === '1')
     .flatMap((name) => {
       const kind = attributeOf(join(consoles, name, 'name')) ?? '';
-      const drawn = kind.includes('frame buffer') || (kind.includes('VGA') && active.includes('tty0'));
       const detail = `the console is drawn on it: ${kind}`;
       const remedy = `echo 0 > /sys/class/vtconsole/${name}/bind`;
-      return drawn ? [{ what: 'the display of dom0', detail, remedy }] : [];
+      return isDrawn(kind) ? [{ what: 'the display of dom0', detail, remedy }] : [];
     });
 }

@@ -8,8 +8,8 @@ describe('the devices below a directory', () => {
   it('are looked for up to a limit, and it is told when there are more', () => {
     const directory = temporaryDirectory();
     for (const name of ['a', 'b', 'c']) put(join(directory, name, 'power/control'), 'auto');
-    expect(devicesBelow(directory, false, 7)).toEqual({ devices: [], truncated: false });
-    expect(devicesBelow(directory, false, 6)).toEqual({ devices: [], truncated: true });
+    expect(devicesBelow(directory, 7)).toEqual({ devices: [], truncated: false });
+    expect(devicesBelow(directory, 6)).toEqual({ devices: [], truncated: true });
   });
 
   it('are none where the directory has gone', () => {
