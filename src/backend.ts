@@ -13,7 +13,7 @@ import { type EngineOptions, inherit, openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
 import { functionsToHide } from './backend/hide-list.ts';
-import { daemonMethods, daemonStreams } from './backend/methods.ts';
+import { type QuirkOutcome, daemonMethods, daemonStreams } from './backend/methods.ts';
 import { startMetrics } from './backend/metrics.ts';
 import type { PciBackendOptions, Succession } from './backend/options.ts';
 import { prepare, provideXenstored, rehearseReplacement } from './backend/prepare.ts';
@@ -190,15 +190,20 @@ export class PciBackend {
 
   /**
    * Lets the guest that has a hidden function, or else the next one, write a range of registers in addition, until it gives
-   * the function back. Rejects with NOT-HIDDEN, or BAD-SPEC when the range cannot be had.
+   * the function back. Only a change is told as an event.
+   * @returns what has changed
+   * @throws NOT-HIDDEN, or BAD-SPEC when the range cannot be had
    */
-  async addQuirk(quirk: Quirk): Promise<void> {
+  async addQuirk(quirk: Quirk): Promise<QuirkOutcome> {
     const { registry, guests } = this.#parts();
     const { sbdf } = quirk;
-    const mode = registry.addQuirk(quirk);
+    const { changed, replaced, mode } = registry.addQuirk(quirk);
+    const outcome = { quirk: formatQuirk(quirk), changed, replaced: replaced.map(formatQuirk) };
+    if (!changed) return outcome;
     const owner = registry.ownerOf(sbdf);
     if (owner !== undefined) await guests.sessionOf(owner)?.trust(sbdf, mode);
-    this.#emit(makeEvent('function.quirk', { sbdf, cause: formatQuirk(quirk) }));
+    this.#emit(makeEvent('function.quirk', { sbdf, cause: outcome.quirk }));
+    return outcome;
   }
 
   /**

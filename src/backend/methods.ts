@@ -19,6 +19,15 @@ interface Force {
   readonly force: boolean;
 }
 
+/** What asking for a quirk has come to; quirks in the notation of `pciback quirk`. */
+export interface QuirkOutcome {
+  readonly quirk: string;
+  /** False when the function had it already, or had none to take back. */
+  readonly changed: boolean;
+  /** Quirks that it has taken the place of, or taken back. */
+  readonly replaced: readonly string[];
+}
+
 /** The part of the back-end that is offered. */
 export interface Operations {
   readonly events$: Observable<BackendEvent>;
@@ -29,7 +38,7 @@ export interface Operations {
   reset(sbdf: Sbdf): Promise<ResetOutcome>;
   resetMethods(sbdf: Sbdf): readonly ResetMethod[];
   explain(sbdf: Sbdf): Explanation;
-  addQuirk(quirk: Quirk): Promise<void>;
+  addQuirk(quirk: Quirk): Promise<QuirkOutcome>;
   handOver(): void;
 }
 

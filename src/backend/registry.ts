@@ -17,6 +17,7 @@ import type { Belongings, Taken } from '../host/platform.ts';
 import {
   type FilterMode,
   type Quirk,
+  type QuirkChange,
   type Seized,
   compileFilter,
   defaultMode,
@@ -202,15 +203,18 @@ export class Registry {
   }
 
   /**
-   * Lets the guest that has the function, or the next one, write a range of registers in addition. Throws NOT-HIDDEN, or
-   * BAD-SPEC when the range cannot be had.
+   * Lets the guest that has the function, or the next one, write a range of registers in addition.
+   * @returns what has changed, and the mode that is in force now
+   * @throws NOT-HIDDEN, or BAD-SPEC when the range cannot be had
    */
-  addQuirk(quirk: Quirk): FilterMode {
+  addQuirk(quirk: Quirk): QuirkChange & { readonly mode: FilterMode } {
     const entry = this.#expect(quirk.sbdf);
-    const mode = { ...entry.mode, quirks: withQuirk(entry.mode.quirks, quirk) };
+    const change = withQuirk(entry.mode.quirks, quirk);
+    if (!change.changed) return { ...change, mode: entry.mode };
+    const mode = { ...entry.mode, quirks: change.quirks };
     compileFilter(entry.seized, mode);
     this.#put({ ...entry, mode });
-    return mode;
+    return { ...change, mode };
   }
 
   /** Notes that a function is being taken from its guest: whoever goes on after a death gives it to nobody before that is done. */

@@ -1,4 +1,5 @@
-import { formatQuirk, parseQuirk } from '../config-space/index.ts';
+import { type Quirk, formatQuirk, parseQuirk } from '../config-space/index.ts';
+import type { QuirkOutcome } from '../index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { connectDaemon, findTarget } from './target.ts';
 
@@ -17,12 +18,21 @@ A quirk holds until the guest gives the function back; given to a function that 
     const quirks = positionals.map(parseQuirk);
     const daemon = await connectDaemon(findTarget(options.loopback));
     try {
-      for (const text of quirks.map(formatQuirk)) await daemon.call('quirk', { quirk: text }, { signal });
+      const outcomes = [];
+      for (const each of quirks) {
+        const outcome = await daemon.call<QuirkOutcome>('quirk', { quirk: formatQuirk(each) }, { signal });
+        outcomes.push(outcome);
+        if (!options.json) output.print(told(each, outcome));
+      }
+      if (options.json) output.printJson(outcomes);
     } finally {
       daemon.close();
     }
-    if (options.json) return output.printJson(quirks.map(formatQuirk));
-    for (const each of quirks)
-      output.print(`${formatQuirk(each)} ${each.mask === 0 ? 'taken back' : 'applied'}`);
   },
 });
+
+function told({ mask }: Quirk, { quirk: spelling, changed, replaced }: QuirkOutcome): string {
+  if (mask === 0) return changed ? `${replaced.join(', ')} taken back` : `${spelling}: no quirk to take back`;
+  if (!changed) return `${spelling} is applied already`;
+  return `${spelling} applied${replaced.length > 0 ? `, in the place of ${replaced.join(', ')}` : ''}`;
+}

@@ -7,7 +7,7 @@ export { describe, type RegisterDescription } from './describe.ts';
 export { interruptMode, type InterruptMode, setMsi, setMsix } from './interrupts.ts';
 export { defaultMode, type FilterMode } from './mode.ts';
 export { proposeQuirks } from './propose.ts';
-export { formatQuirk, parseQuirk, type Quirk, withQuirk } from './quirks.ts';
+export { formatQuirk, parseQuirk, type Quirk, type QuirkChange, withQuirk } from './quirks.ts';
 export { FunctionRecord, InterruptKind, recordSize } from './record.ts';
 export type { Register } from './register.ts';
 export { type RegisterClass, registerClasses } from './register-class.ts';

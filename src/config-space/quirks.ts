@@ -44,12 +44,25 @@ export function formatQuirk({ sbdf, offset, size, mask }: Quirk): string {
   return `${formatSbdf(sbdf)}-${hex(offset, 2)}:${size}:${hex(mask, 8)}`;
 }
 
-/** The quirks of a function with one more, which takes the place of those that it overlaps; with an empty mask, only that. */
-export function withQuirk(quirks: readonly Quirk[], quirk: Quirk): readonly Quirk[] {
-  const others = quirks.filter(
-    ({ offset, size }) => offset + size <= quirk.offset || offset >= quirk.offset + quirk.size,
-  );
-  return quirk.mask === 0 ? others : [...others, quirk];
+/** What one more quirk makes of those that a function has. */
+export interface QuirkChange {
+  readonly quirks: readonly Quirk[];
+  /** Those that overlap it, and are no more. Without the quirk itself, when the function has it already. */
+  readonly replaced: readonly Quirk[];
+  /** Whether anything is different afterwards. */
+  readonly changed: boolean;
+}
+
+/** Adds a quirk, which takes the place of those that it overlaps; with an empty mask it only takes these back. */
+export function withQuirk(quirks: readonly Quirk[], quirk: Quirk): QuirkChange {
+  const isApart = ({ offset, size }: Quirk): boolean =>
+    offset + size <= quirk.offset || offset >= quirk.offset + quirk.size;
+  const spelling = formatQuirk(quirk);
+  if (quirks.some((each) => formatQuirk(each) === spelling)) return { quirks, replaced: [], changed: false };
+  const others = quirks.filter(isApart);
+  const replaced = quirks.filter((each) => !isApart(each));
+  const changed = quirk.mask !== 0 || replaced.length > 0;
+  return { quirks: quirk.mask === 0 ? others : [...others, quirk], replaced, changed };
 }
 
 export const quirkRegister = ({ offset, size, mask }: Quirk): Register =>

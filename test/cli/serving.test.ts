@@ -113,6 +113,24 @@ To let those through that touched no register with a rule, for this guest:
     expect(stderr).toMatch(/^pciback: NOT-HIDDEN: /);
   });
 
+  it('is told as a change only where it is one', async () => {
+    await host.serve(`(${adapter})`);
+    const told = (...quirks: string[]): Promise<string> => host.pciback('quirk', ...quirks);
+    const changes = (): number => host.reported.filter(({ type }) => type === 'function.quirk').length;
+
+    expect(await told(`${adapter}-40:2:0`)).toBe(`${adapter}-40:2:00000000: no quirk to take back\n`);
+    expect(await told(`${adapter}-40:2:3`)).toBe(`${adapter}-40:2:00000003 applied\n`);
+    expect(await told(`${adapter}-40:2:3`)).toBe(`${adapter}-40:2:00000003 is applied already\n`);
+    expect(await told(`${adapter}-40:1:1`)).toBe(
+      `${adapter}-40:1:00000001 applied, in the place of ${adapter}-40:2:00000003\n`,
+    );
+    expect(JSON.parse(await told('--json', `${adapter}-40:4:0`, `${adapter}-40:4:0`))).toEqual([
+      { quirk: `${adapter}-40:4:00000000`, changed: true, replaced: [`${adapter}-40:1:00000001`] },
+      { quirk: `${adapter}-40:4:00000000`, changed: false, replaced: [] },
+    ]);
+    expect(changes()).toBe(3);
+  });
+
   it('may be let through before there is a guest', async () => {
     await host.serve(`(${adapter})`);
     await host.pciback('quirk', `${adapter}-40:1:1`);

@@ -53,7 +53,7 @@ describe('a proposal', () => {
     filter.write(0x40, 4, 0x0100_0003);
     const [proposed] = proposeQuirks(sbdf, filter.table, filter.record);
     expect(proposed).toEqual({ sbdf, offset: 0x40, size: 4, mask: 0x0100_0003 });
-    expect(proposed && withQuirk(quirks, proposed)).toEqual([proposed]);
+    expect(proposed && withQuirk(quirks, proposed).quirks).toEqual([proposed]);
   });
 
   it('is not made in a permissive filter, which denies nothing there', () => {
@@ -93,8 +93,8 @@ describe('a quirk that is added', () => {
   it('takes the place of those that it overlaps', () => {
     const quirk = (offset: number, size: Quirk['size']): Quirk => ({ sbdf, offset, size, mask: 1 });
     const all = [quirk(0x40, 4), quirk(0x44, 1), quirk(0x45, 1)];
-    expect(withQuirk(all, quirk(0x44, 2))).toEqual([quirk(0x40, 4), quirk(0x44, 2)]);
-    expect(withQuirk(all, quirk(0x41, 1))).toEqual([quirk(0x44, 1), quirk(0x45, 1), quirk(0x41, 1)]);
-    expect(withQuirk(all, { ...quirk(0x40, 4), mask: 0 })).toEqual([quirk(0x44, 1), quirk(0x45, 1)]);
+    expect(withQuirk(all, quirk(0x44, 2)).quirks).toEqual([quirk(0x40, 4), quirk(0x44, 2)]);
+    expect(withQuirk(all, quirk(0x41, 1)).quirks).toEqual([quirk(0x44, 1), quirk(0x45, 1), quirk(0x41, 1)]);
+    expect(withQuirk(all, { ...quirk(0x40, 4), mask: 0 }).quirks).toEqual([quirk(0x44, 1), quirk(0x45, 1)]);
   });
 });
