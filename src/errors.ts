@@ -86,6 +86,10 @@ export const reasons = {
 
 export type Reason = keyof typeof reasons;
 
+/** Whether a text that another process wrote is one of the reasons. */
+export const isReason = (text: string | undefined): text is Reason =>
+  text !== undefined && Object.hasOwn(reasons, text);
+
 /** Every refusal says what happened (`message`), why (`reason`) and what to do about it (`remedy`). */
 export class PcibackError extends Error {
   override readonly name = 'PcibackError';

@@ -14,7 +14,6 @@ import {
   readBackendView,
 } from '../xenbus/index.ts';
 import type { BegunTransaction } from '../xenstore/index.ts';
-import { errnoOf } from './errno.ts';
 import type { GuestFunctions } from './guest-functions.ts';
 import type { GuestService } from './guest-service.ts';
 import { positionAt, readFrontend, readGuestView } from './guest-view.ts';
@@ -159,7 +158,7 @@ export class GuestEffects {
 
   async fail({ failure }: GuestContext): Promise<void> {
     await this.#service.detachRing();
-    if (failure) await this.#writer.fatal(errnoOf(failure.reason), failure.message);
+    if (failure) await this.#writer.fatal(failure);
     await this.#writer.advance(
       [Initialising, InitWait, Initialised, Connected, Reconfiguring, Reconfigured],
       Closing,

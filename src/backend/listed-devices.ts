@@ -1,9 +1,9 @@
 /** What the toolstack lists in a guest's directory: functions to export, functions to take back, and how each is answered. */
+import { failureOf } from '../../machines/function.ts';
 import { formatSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { failureDetails, makeEvent } from '../monitor/events.ts';
 import { type DeviceEntry, type GuestView, XenbusState, quote } from '../xenbus/index.ts';
-import { errnoOf } from './errno.ts';
 import type { GuestFunctions } from './guest-functions.ts';
 import type { SessionHost } from './session-host.ts';
 import type { XenbusWriter } from './xenbus-writer.ts';
@@ -98,7 +98,7 @@ export class ListedDevices {
       const sbdf = device.sbdf === undefined ? {} : { sbdf: device.sbdf };
       this.#host.emit(makeEvent('attach.failed', { ...sbdf, domid: this.#domid, ...failureDetails(error) }));
       await this.#writer.withdrawn(device.index);
-      await this.#writer.fatal(errnoOf(error.reason), error.message);
+      await this.#writer.fatal(failureOf(error));
     }
   }
 

@@ -2,10 +2,20 @@
  * What the back-end writes into its own directory. Every write first looks, in the same transaction, whether the directory
  * is still there: a toolstack that has removed it must not find it made anew.
  */
+import type { FunctionFailure } from '../../machines/function.ts';
 import { type Sbdf, formatVdev, parseSbdf } from '../address.ts';
 import type { Root } from '../topology/index.ts';
-import { XenbusState, backendPath, errorPath, parseDecimal, parseXenbusState } from '../xenbus/index.ts';
+import {
+  XenbusState,
+  backendPath,
+  errorPath,
+  errorReasonPath,
+  errorRemedyPath,
+  parseDecimal,
+  parseXenbusState,
+} from '../xenbus/index.ts';
 import type { BegunTransaction, XenstoreAccess, XenstoreClient } from '../xenstore/index.ts';
+import { errnoOf } from './errno.ts';
 
 export class XenbusWriter {
   readonly #xenstore: XenstoreClient;
@@ -91,9 +101,16 @@ export class XenbusWriter {
     });
   }
 
-  /** The text that xenbus keeps of a fatal error: a positive errno, and words for people. */
-  async fatal(errno: number, text: string): Promise<void> {
-    await this.#xenstore.write(errorPath(this.#domid), `${errno} ${text}`);
+  /**
+   * Writes the text that xenbus keeps of a fatal error, a positive errno and words for people. A toolstack of ours finds the reason code
+   * and the remedy beside it.
+   */
+  async fatal({ reason, message, remedy = '' }: FunctionFailure): Promise<void> {
+    await this.#xenstore.transaction(async (tx) => {
+      await tx.write(errorReasonPath(this.#domid), reason);
+      await tx.write(errorRemedyPath(this.#domid), remedy);
+      await tx.write(errorPath(this.#domid), `${errnoOf(reason)} ${message}`);
+    });
   }
 
   async #whilePresent(

@@ -14,6 +14,8 @@ export function outcomeError(
       'pciback status shows how far both ends are',
     );
   }
+  const { reason, remedy = '' } = outcome;
+  if (reason !== undefined) return new PcibackError(reason, `${action}: ${outcome.why}`, remedy);
   return outcome.by === 'front-end'
     ? new PcibackError('REFUSED-BY-GUEST', `${action}: ${outcome.why}`, "see the guest's kernel log")
     : new PcibackError(

@@ -57,8 +57,8 @@ export interface QuirkChange {
 export function withQuirk(quirks: readonly Quirk[], quirk: Quirk): QuirkChange {
   const isApart = ({ offset, size }: Quirk): boolean =>
     offset + size <= quirk.offset || offset >= quirk.offset + quirk.size;
-  const spelling = formatQuirk(quirk);
-  if (quirks.some((each) => formatQuirk(each) === spelling)) return { quirks, replaced: [], changed: false };
+  const written = formatQuirk(quirk);
+  if (quirks.some((each) => formatQuirk(each) === written)) return { quirks, replaced: [], changed: false };
   const others = quirks.filter(isApart);
   const replaced = quirks.filter((each) => !isApart(each));
   const changed = quirk.mask !== 0 || replaced.length > 0;

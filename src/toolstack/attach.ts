@@ -4,12 +4,14 @@
  */
 import { concatMap, filter, firstValueFrom, fromEvent, NEVER, takeUntil, timeout, TimeoutError } from 'rxjs';
 import { formatSbdf, type Sbdf } from '../address.ts';
-import { PcibackError } from '../errors.ts';
+import { isReason, PcibackError } from '../errors.ts';
 import {
   absentView,
   backendPath,
   claimPath,
   errorPath,
+  errorReasonPath,
+  errorRemedyPath,
   lastDomid,
   parseDecimal,
   parseXenbusState,
@@ -33,6 +35,7 @@ import {
   readGuest,
   type HandshakeOptions,
   type Outcome,
+  type Refusal,
   type Side,
   type Xenstore,
 } from './handshake.ts';
@@ -168,7 +171,7 @@ async function addEntries(
   const { devices = [], state } = view;
   if (isListed(view) && !isStarting(view) && state !== Connected) return undefined;
   // What is found there later is then about these functions.
-  await tx.rm(errorPath(domid));
+  for (const path of [errorPath, errorReasonPath, errorRemedyPath]) await tx.rm(path(domid));
   if (!isListed(view)) await makeDirectories(tx, domid, first);
   for (const [count, each] of functions.entries()) await addEntry(tx, domid, devices.length + count, each);
   if (state !== Connected) return 'starting';
@@ -212,14 +215,14 @@ function exportOutcome(
   return refused('back-end', `it could not export ${names}`);
 }
 
-/** Adds what the back-end has left as its fatal error, if it has. */
-async function explained<T extends { readonly why: string }>(
-  store: Xenstore,
-  domid: number,
-  outcome: T,
-): Promise<T> {
-  const error = await store.read(errorPath(domid));
-  return error === undefined ? outcome : { ...outcome, why: `${outcome.why}: ${error.replace(/^\d+ /, '')}` };
+/** Adds what the back-end has left as its fatal error, if it has. Another back-end leaves neither reason nor remedy. */
+async function explained(store: Xenstore, domid: number, outcome: Refusal): Promise<Refusal> {
+  const [error, reason, remedy] = await Promise.all(
+    [errorPath, errorReasonPath, errorRemedyPath].map((path) => store.read(path(domid))),
+  );
+  if (error === undefined) return outcome;
+  const told = { ...outcome, why: `${outcome.why}: ${error.replace(/^\d+ /, '')}` };
+  return isReason(reason) && remedy ? { ...told, reason, remedy } : told;
 }
 
 /** Takes those of the functions off the list that the guest has not been given, or that it is no longer served. */

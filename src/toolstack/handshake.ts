@@ -1,5 +1,5 @@
 /** How far a guest's two directories have got, and whose turn it is: what `attach` and `detach` wait for. */
-import { PcibackError } from '../errors.ts';
+import { PcibackError, type Reason } from '../errors.ts';
 import {
   backendPath,
   frontendPath,
@@ -21,10 +21,19 @@ export interface HandshakeOptions {
 
 export type Side = 'front-end' | 'back-end';
 
+export interface Refusal {
+  readonly outcome: 'refused';
+  readonly by: Side;
+  readonly why: string;
+  /** What the back-end says of it, if it does. */
+  readonly reason?: Reason;
+  readonly remedy?: string;
+}
+
 export type Outcome =
   | { readonly outcome: 'completed' }
   /** One side has decided otherwise: the guest closed its device, or the back-end could not export the function. */
-  | { readonly outcome: 'refused'; readonly by: Side; readonly why: string }
+  | Refusal
   | { readonly outcome: 'timed out'; readonly waitingFor: Side; readonly why: string };
 
 export const completed: Outcome = { outcome: 'completed' };

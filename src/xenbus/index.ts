@@ -13,6 +13,8 @@ export {
   domainPath,
   domidOfBackendPath,
   errorPath,
+  errorReasonPath,
+  errorRemedyPath,
   frontendPath,
   lastDomid,
 } from './paths.ts';

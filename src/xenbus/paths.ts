@@ -14,8 +14,14 @@ export const domainPath = (domid: number): string => `/local/domain/${domid}`;
 export const backendPath = (domid: number): string => `${backendRoot}/${domid}/0`;
 export const frontendPath = (domid: number): string => `${domainPath(domid)}/device/pci/0`;
 
+const errors = (domid: number): string => `${domainPath(0)}/error/backend/pci/${domid}/0`;
+
 /** Where xenbus puts the text of a fatal error of this back-end. */
-export const errorPath = (domid: number): string => `${domainPath(0)}/error/backend/pci/${domid}/0/error`;
+export const errorPath = (domid: number): string => `${errors(domid)}/error`;
+
+/** Our own keys beside that text: the reason code of the error, and what to do about it. */
+export const errorReasonPath = (domid: number): string => `${errors(domid)}/reason`;
+export const errorRemedyPath = (domid: number): string => `${errors(domid)}/remedy`;
 
 /** Says which domain a function is handed to: the claim that keeps two toolstacks from handing it out twice. */
 export const claimPath = (sbdf: Sbdf): string => `/libxl/pci/${formatXenstoreSbdf(sbdf)}/domid`;

@@ -3,7 +3,14 @@ import { makeSbdf } from '../../src/address.ts';
 import { attach } from '../../src/toolstack/attach.ts';
 import type { FunctionToAttach } from '../../src/toolstack/device-entries.ts';
 import { defaultPciOptions } from '../../src/toolstack/pci-options.ts';
-import { backendPath, errorPath, frontendPath, XenbusState } from '../../src/xenbus/index.ts';
+import {
+  backendPath,
+  errorPath,
+  errorReasonPath,
+  errorRemedyPath,
+  frontendPath,
+  XenbusState,
+} from '../../src/xenbus/index.ts';
 import { followChange, Loopback, PlayedBackend } from './loopback.ts';
 
 const domid = 5;
@@ -270,12 +277,34 @@ describe('an attach that comes to nothing', () => {
     await nothingLeft();
   });
 
+  it('passes on the reason and the remedy of the back-end', async () => {
+    const attached = attach(loopback.store, domid, [nic], patient);
+    await loopback.awaitValue(`${backend}/num_devs`, '1');
+    await loopback.store.write(errorReasonPath(domid), 'NO-SLOT');
+    await loopback.store.write(errorRemedyPath(domid), 'detach a function of this guest first');
+    await loopback.store.write(errorPath(domid), '12 no slot is left');
+    await loopback.setState(backend, Closing);
+    expect(await attached).toMatchObject({
+      outcome: 'refused',
+      why: 'it has given the guest up: no slot is left',
+      reason: 'NO-SLOT',
+      remedy: 'detach a function of this guest first',
+    });
+  });
+
   it('does not blame what went wrong at another time', async () => {
+    await loopback.store.write(errorReasonPath(domid), 'BRIDGE');
+    await loopback.store.write(errorRemedyPath(domid), 'do something else');
     await loopback.store.write(errorPath(domid), '22 something else');
     const attached = attach(loopback.store, domid, [nic], patient);
     await loopback.awaitValue(`${backend}/num_devs`, '1');
     await loopback.setState(backend, Closing);
-    expect(await attached).toMatchObject({ outcome: 'refused', why: 'it has given the guest up' });
+    expect(await attached).toEqual({
+      outcome: 'refused',
+      by: 'back-end',
+      why: 'it has given the guest up',
+      functions: [{ sbdf: nic.sbdf, vdev: undefined }],
+    });
   });
 
   it('names the function that the back-end could not add, and takes only that off the list', async () => {
