@@ -9,6 +9,7 @@ import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
 import type { Sbdf } from './address.ts';
+import { type Wanted, requireAttachable } from './backend/attachable.ts';
 import { type EngineOptions, inherit, openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
@@ -177,6 +178,16 @@ export class PciBackend {
     const { platform, registry, host } = this.#parts();
     const isHidden = registry.get(sbdf) !== undefined;
     return resetMethodsOf(platform, host.factsOf(sbdf), host.inventory.functions, isHidden);
+  }
+
+  /**
+   * Checks that a guest can be given functions, as far as that can be told beforehand; nothing is changed. Functions that are not
+   * hidden yet count as if they were.
+   * @throws NO-SUCH-FUNCTION, BRIDGE, NO-SLOT or NOT-ISOLATED
+   */
+  requireAttachable(domid: number, wanted: readonly Wanted[]): void {
+    const { guests, ...parts } = this.#parts();
+    requireAttachable(parts, guests.functionsOf(domid), domid, wanted);
   }
 
   /** What a guest may do with a function, register by register. Throws NO-SUCH-FUNCTION or HEADER-TYPE. */

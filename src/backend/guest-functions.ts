@@ -105,6 +105,23 @@ export class GuestFunctions {
     }
   }
 
+  /**
+   * Checks that all of these have a place on the bus beside those that are there; none of them is put there.
+   * @throws BRIDGE or NO-SLOT
+   */
+  requirePlaces(wanted: readonly { readonly facts: FunctionFacts; readonly devfn: number }[]): void {
+    const tried: Sbdf[] = [];
+    try {
+      for (const { facts, devfn } of wanted) {
+        if (this.#topology.guestAddressOf(facts.sbdf) !== undefined) continue;
+        this.#topology.place(candidate(facts), devfn);
+        tried.push(facts.sbdf);
+      }
+    } finally {
+      for (const sbdf of tried) this.#topology.remove(sbdf);
+    }
+  }
+
   /** The present worker has gone on with these by itself. */
   resume(sbdfs: readonly Sbdf[]): void {
     for (const sbdf of sbdfs) this.#inHand.add(sbdf);

@@ -82,6 +82,11 @@ export class GuestSession {
     await this.#functions.trust(sbdf, mode);
   }
 
+  /** Checks that all of these have a place on the guest's bus. Throws BRIDGE or NO-SLOT. */
+  requirePlaces(wanted: Parameters<GuestFunctions['requirePlaces']>[0]): void {
+    this.#functions.requirePlaces(wanted);
+  }
+
   /** Ends the guest's worker thread; see `PciBackend.killWorker`. */
   async killWorker(): Promise<void> {
     await this.#service.kill();

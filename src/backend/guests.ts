@@ -4,6 +4,7 @@ import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.t
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
 import { ConnectionLost, reconcile } from '../xenstore/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
+import { GuestFunctions } from './guest-functions.ts';
 import { GuestSession } from './guest-session.ts';
 import { readGuestView } from './guest-view.ts';
 import type { SessionHost } from './session-host.ts';
@@ -27,6 +28,11 @@ export class Guests {
 
   sessionOf(domid: number): GuestSession | undefined {
     return this.#sessions.get(domid);
+  }
+
+  /** The functions of a guest; of one that has none yet, an empty bus. */
+  functionsOf(domid: number): Pick<GuestFunctions, 'requirePlaces'> {
+    return this.#sessions.get(domid) ?? new GuestFunctions(this.#host, domid, noWorker);
   }
 
   /** Looks after the guests that a watch named, or after all that there are. */
@@ -156,6 +162,10 @@ export class Guests {
       this.#host.emit(makeEvent('warning', { domid, ...failureDetails(error) }));
     });
   }
+}
+
+function noWorker(): never {
+  throw new Error('an empty bus has no worker');
 }
 
 const hasClosed = ({ frontendState }: GuestView): boolean =>

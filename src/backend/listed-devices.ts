@@ -23,7 +23,10 @@ export class ListedDevices {
     this.#writer = writer;
   }
 
-  /** Before the front-end is up, a function that cannot be exported fails the guest: it was promised all of them. */
+  /**
+   * Exports what is listed before the front-end is up. Of the functions that a guest is created with, one that cannot be exported fails
+   * the guest, which was promised all of them. One that is added to those it has is refused by itself.
+   */
   async exportAll(view: GuestView): Promise<void> {
     if (view.badCount !== undefined) {
       throw new PcibackError(
@@ -32,12 +35,13 @@ export class ListedDevices {
         'see what the toolstack wrote there',
       );
     }
+    const add = this.#functions.exported().length > 0 ? this.#exportOrReject : this.#export;
     for (const device of view.devices ?? []) {
       if (device.state === Closing) {
         await this.#takeBack(device);
         // Without a front-end there is no handshake whose end would tell the toolstack.
         await this.#writer.withdrawn(device.index);
-      } else if (device.state !== Closed && !this.#isExported(device)) await this.#export(device);
+      } else if (device.state !== Closed && !this.#isExported(device)) await add.call(this, device);
     }
     await this.#writer.publishRoots(this.#functions.roots());
   }
@@ -97,8 +101,9 @@ export class ListedDevices {
       if (!(error instanceof PcibackError) || error.reason === 'WORKER-DIED') throw error;
       const sbdf = device.sbdf === undefined ? {} : { sbdf: device.sbdf };
       this.#host.emit(makeEvent('attach.failed', { ...sbdf, domid: this.#domid, ...failureDetails(error) }));
-      await this.#writer.withdrawn(device.index);
+      // First the reason: a toolstack that sees the state looks for it.
       await this.#writer.fatal(failureOf(error));
+      await this.#writer.withdrawn(device.index);
     }
   }
 

@@ -12,6 +12,8 @@ import {
   reportInventory,
 } from '../monitor/index.ts';
 import type { ResetOutcome } from '../../machines/function.ts';
+import { lastDomid, parseDecimal } from '../xenbus/index.ts';
+import type { Wanted } from './attachable.ts';
 import type { Explanation } from './explain.ts';
 import type { BackendStatus } from './status.ts';
 
@@ -37,6 +39,7 @@ export interface Operations {
   unhide(sbdf: Sbdf, options: Force): Promise<void>;
   reset(sbdf: Sbdf): Promise<ResetOutcome>;
   resetMethods(sbdf: Sbdf): readonly ResetMethod[];
+  requireAttachable(domid: number, wanted: readonly Wanted[]): void;
   explain(sbdf: Sbdf): Explanation;
   addQuirk(quirk: Quirk): Promise<QuirkOutcome>;
   handOver(): void;
@@ -49,6 +52,8 @@ export const daemonMethods = (backend: Operations): ControlMethods => ({
   unhide: async ({ function: sbdf, force }) => backend.unhide(addressOf(sbdf), { force: force === true }),
   reset: async ({ function: sbdf }) => backend.reset(addressOf(sbdf)),
   resetMethods: ({ function: sbdf }) => backend.resetMethods(addressOf(sbdf)),
+  requireAttachable: ({ domid, functions }) =>
+    backend.requireAttachable(domidOf(domid), Array.isArray(functions) ? functions.map(wantedOf) : []),
   explain: ({ function: sbdf }) => backend.explain(addressOf(sbdf)),
   handOver: () => backend.handOver(),
   quirk: async ({ quirk }) => backend.addQuirk(parseQuirk(String(quirk))),
@@ -59,6 +64,17 @@ export const daemonStreams = (backend: Operations): ControlStreams => ({
   // The first event says that all that follow are heard.
   watch: () => concat(of(makeEvent('watch.started', { to: backend.status().directory })), backend.events$),
 });
+
+function domidOf(given: unknown): number {
+  const domid = parseDecimal(String(given), lastDomid);
+  if (domid !== undefined) return domid;
+  throw new PcibackError('BAD-DOMID', `${JSON.stringify(given)} is no domain id`, 'write it like 5');
+}
+
+function wantedOf(given: unknown): Wanted {
+  const { function: sbdf, devfn } = given as { readonly function?: unknown; readonly devfn?: unknown };
+  return { sbdf: addressOf(sbdf), devfn: typeof devfn === 'number' ? devfn : 0 };
+}
 
 function addressOf(given: unknown): Sbdf {
   const sbdf = typeof given === 'string' ? parseSbdf(given) : undefined;

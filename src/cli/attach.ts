@@ -37,6 +37,7 @@ function requireDistinct(functions: readonly FunctionToAttach[]): void {
 async function prepare(
   daemon: ControlClient,
   inventory: InventoryReport,
+  domid: number,
   functions: readonly FunctionToAttach[],
   store: XenstoreClient,
   signal: AbortSignal,
@@ -48,6 +49,8 @@ async function prepare(
     requireExportable(inventory, status, formatSbdf(each.sbdf));
     if (!toSeize.includes(each)) await requireFree(status, formatSbdf(each.sbdf), store);
   }
+  const wanted = functions.map(({ sbdf, devfn }) => ({ function: formatSbdf(sbdf), devfn }));
+  await daemon.call('requireAttachable', { domid, functions: wanted }, { signal });
   for (const { sbdf } of toSeize) await daemon.call('hide', { function: formatSbdf(sbdf) }, { signal });
 }
 
@@ -86,7 +89,7 @@ Before the guest's front-end is up, it is done when the back-end has exported th
       const host = hostFunctions(inventory, await readNames(store));
       const functions = specs.flatMap((spec) => resolveSpec(spec, host));
       requireDistinct(functions);
-      await prepare(daemon, inventory, functions, store, signal);
+      await prepare(daemon, inventory, domid, functions, store, signal);
       const result = await attachFunctions(store, domid, functions, {
         timeoutMs,
         signal,

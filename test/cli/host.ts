@@ -44,6 +44,8 @@ export class Host {
   guests: BackendStatus['guests'] = [];
   /** Functions that the daemon was asked to hide. */
   readonly asked: unknown[] = [];
+  /** Functions of which the daemon was asked whether a guest can have them. */
+  readonly checked: unknown[] = [];
 
   /** Two domains exist: 5, and 6. */
   static async start(): Promise<Host> {
@@ -91,6 +93,9 @@ export class Host {
         { method: 'flr', usable: sbdf !== '0000:04:00.0', why: 'of no matter' },
         { method: 'pm', usable: true, why: 'of no matter' },
       ],
+      requireAttachable: ({ functions }) => {
+        this.checked.push(functions);
+      },
       hide: ({ function: sbdf }) => {
         this.asked.push(sbdf);
         this.functions.push(hidden(String(sbdf)));
