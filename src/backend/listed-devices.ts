@@ -35,13 +35,15 @@ export class ListedDevices {
         'see what the toolstack wrote there',
       );
     }
-    const add = this.#functions.exported().length > 0 ? this.#exportOrReject : this.#export;
+    const hasFunctions = this.#functions.exported().length > 0;
     for (const device of view.devices ?? []) {
       if (device.state === Closing) {
         await this.#takeBack(device);
         // Without a front-end there is no handshake whose end would tell the toolstack.
         await this.#writer.withdrawn(device.index);
-      } else if (device.state !== Closed && !this.#isExported(device)) await add.call(this, device);
+      } else if (device.state !== Closed && !this.#isExported(device)) {
+        await (hasFunctions ? this.#exportOrReject(device) : this.#export(device));
+      }
     }
     await this.#writer.publishRoots(this.#functions.roots());
   }

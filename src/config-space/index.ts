@@ -21,4 +21,5 @@ export {
   verifyConfig,
 } from './restore.ts';
 export { RamConfig } from './ram.ts';
+export { type Signalling, signallingOf } from './signalling.ts';
 export { type FunctionIdentity, seize, type Seized, seizedFrom } from './seize.ts';

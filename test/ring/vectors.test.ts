@@ -1,6 +1,11 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { type ConfigAccess, ConfigFilter, InterruptKind } from '../../src/config-space/index.ts';
+import { describe, expect, it, test } from 'vitest';
+import {
+  type ConfigAccess,
+  ConfigFilter,
+  InterruptKind,
+  signallingOf,
+} from '../../src/config-space/index.ts';
 import { Command, OpWord } from '../../src/ring/layout.ts';
 import { type ExportedFunction, RingOperations, revoke } from '../../src/ring/index.ts';
 import { nic } from '../config-space/support.ts';
@@ -59,6 +64,26 @@ describe('MSI', () => {
     guest.pirqs.intxPirq = 0;
     expect([ask(guest, disableMsi), guest.operations.value]).toEqual([0, 0]);
   });
+});
+
+test('what is told of a function before it has a guest is what its guest is granted', () => {
+  const word = fc.record({ bar: fc.nat(7), offset: fc.oneof(fc.nat(0x20), fc.nat(0x1fff_ffff)) });
+  const hexOf = ({ bar, offset }: { bar: number; offset: number }): string => {
+    const value = ((offset << 3) | bar) >>> 0;
+    return [0, 8, 16, 24].map((shift) => ((value >>> shift) & 0xff).toString(16).padStart(2, '0')).join('');
+  };
+  const msiIds = fc.constantFrom('05e08000', '09e08000');
+  fc.assert(
+    fc.property(word, word, msiIds, (table, pending, msi) => {
+      const guest = guestWith({ rows: { ...nic, 0xa4: hexOf(table), 0xa8: hexOf(pending), 0xd0: msi } });
+      const told = signallingOf(guest.filter.table);
+      expect(ask(guest, enableMsix, [0]) === 0).toBe(told.msix);
+      ask(guest, disableMsix);
+      expect(ask(guest, enableMsi) === 0).toBe(told.msi);
+      expect(told.intx).toBe(true);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 describe('MSI-X', () => {

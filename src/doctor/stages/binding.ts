@@ -15,7 +15,7 @@ import {
   type Stage,
   warn,
 } from '../check.ts';
-import { interruptKinds, legacyLine } from '../interrupts.ts';
+import { interruptsOf, legacyLine } from '../interrupts.ts';
 import { stateOf } from '../state.ts';
 
 const stub = ofMachine('stub', 'is there a driver to hold functions with?', ({ stubs, canLoadStub }) => {
@@ -77,17 +77,24 @@ const reset = ofFunctions('reset', 'can it be reset?', (fn, { functions }) => {
 const isRouted = (line: number): boolean => line > 0 && line < 255;
 
 const interrupts = ofFunctions('interrupts', 'how can it signal?', (fn) => {
-  const kinds = interruptKinds(fn);
+  const { kinds, refused } = interruptsOf(fn);
   const line = legacyLine(fn);
   const names = kinds.map((kind) =>
     kind === 'INTx' && typeof line === 'number' ? `INTx on line ${line}` : kind,
   );
   const onlyHeader = fn.config.length <= Header.end ? ' (of its capabilities nothing can be read)' : '';
+  const hasDeadLine = typeof line === 'number' && !isRouted(line);
+  if (refused.length > 0) {
+    const what = `guests are refused ${listed(refused)}`;
+    const isSilent = kinds.every((kind) => kind === 'INTx' && hasDeadLine);
+    const why = isSilent ? 'no other interrupt is left' : `what is left is ${listed(names)}`;
+    const remedy = "use another function, or see whether the vendor's firmware update mends its capabilities";
+    return isSilent ? fail('NO-INTERRUPT', what, why, remedy) : warn(what, why, remedy);
+  }
   if (kinds.length === 0) {
     if (onlyHeader) return skip(`no INTx${onlyHeader}`, '', 'run it as root');
     return pass('it has no interrupts: its driver polls');
   }
-  const hasDeadLine = typeof line === 'number' && !isRouted(line);
   if (!hasDeadLine) return pass(listed(names) + onlyHeader);
   const why = `the kernel gives it line ${line}, which leads nowhere`;
   const alone = kinds.length === 1 && !onlyHeader;

@@ -14,7 +14,7 @@ import {
   warn,
 } from '../check.ts';
 import type { Facts, KnownFunction } from '../facts.ts';
-import { interruptKinds, legacyLine } from '../interrupts.ts';
+import { interruptsOf, legacyLine } from '../interrupts.ts';
 import { Neighbourhood } from '../neighbours.ts';
 
 const bridges = ofFunctions('bridges', 'is it a function that a guest can have?', (fn) => {
@@ -51,7 +51,7 @@ const intx = ofFunctions('shared-intx', 'does it have its interrupt line for its
   const users = listeners.length > 0 ? `; ${listed(listeners.slice(0, 8))} listen on it` : '';
   const what = `line ${line} is shared with ${nameFunctions(sharing)}${users}`;
   const why = 'as long as a guest does not quiet its device, the line stays asserted, and dom0 gives it up';
-  const canSignal = interruptKinds(fn).some((kind) => kind !== 'INTx');
+  const canSignal = interruptsOf(fn).kinds.some((kind) => kind !== 'INTx');
   if (canSignal) return warn(what, why, 'see that the guest uses MSI or MSI-X, which the function has');
   const remedy = 'hide the others as well, or move the card to a slot with a line of its own';
   return fail('NOT-ISOLATED', what, `the function has nothing but INTx; ${why}`, remedy);

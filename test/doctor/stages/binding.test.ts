@@ -62,6 +62,16 @@ describeStage(bindingStage, {
     [host([{ ...sound, irq: 255 }]), 'fail', /line 255/, 'NO-INTERRUPT'],
     [host([{ ...nic, irq: 0 }]), 'warn', /guest uses MSI/],
     [host([patched(sound, { 0x3d: 0 })]), 'pass', /polls/],
+    // Pending bits beyond BAR 3; a table in a BAR that there is not; in a BAR of ports.
+    [
+      host([patched(nic, { 0xa9: 0xff })]),
+      'warn',
+      /refused MSI-X, .*what is left is MSI and INTx on line 16/,
+    ],
+    [host([patched(nic, { 0xa4: 5 })]), 'warn', /refused MSI-X/],
+    [host([patched(nic, { 0xa4: 2 })]), 'warn', /refused MSI-X/],
+    // And nothing else: without MSI in the list, and without a pin.
+    [host([patched(nic, { 0xa9: 0xff, 0xc9: 0xe0, 0x3d: 0 })]), 'fail', /refused MSI-X/, 'NO-INTERRUPT'],
     [host([patched({ ...nic, config: nic.config.slice(0, 64) }, { 0x3d: 0 })]), 'skip', /as root/],
   ],
   'memory-decode': [
