@@ -77,7 +77,7 @@ test('what a guest was trusted with while another worker went on with it is told
   );
   // The worker has begun with what was known before.
   const quirk = { sbdf, offset: 0xe8, size: 2, mask: 0xffff } as const;
-  const mode = registry.addQuirk(quirk);
+  const { mode } = registry.addQuirk(quirk);
   functions.resume([sbdf]);
   await functions.restore(sbdf, sbdf, false);
   expect(steps).toEqual([{ do: 'trust', sbdf, mode }]);

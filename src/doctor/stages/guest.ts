@@ -1,5 +1,8 @@
 /** Stage 5: is the guest made in a way that it can have functions? */
+import { PcibackError } from '../../errors.ts';
+import { isBridge } from '../../host/identity.ts';
 import { patternMatches } from '../../toolstack/address-text.ts';
+import { VpciTopology } from '../../topology/vpci.ts';
 import {
   andMore,
   type Check,
@@ -8,6 +11,7 @@ import {
   listed,
   missing,
   pass,
+  refused,
   skip,
   type Stage,
   warn,
@@ -81,6 +85,27 @@ const wholeSlots = ofFile('whole-slots', 'does it get all of what it lists?', ({
     'of these xl attaches only one since Xen 4.13',
     'list each function, or use pciback attach',
   );
+});
+
+/** Judged by the bus that the guest will have. What cannot be placed for another reason is told of by other checks. */
+const slots = ofFile('slots', 'is there a slot on its bus for each?', ({ specs }, { functions }) => {
+  const bus = new VpciTopology();
+  for (const { target, vslot } of specs) {
+    if (target.kind !== 'address') continue;
+    for (const fn of functions.filter(({ sbdf }) => patternMatches(target.pattern, sbdf))) {
+      if (isBridge(fn)) continue;
+      try {
+        bus.place(
+          { sbdf: fn.sbdf, bridge: false, virtualFunction: fn.physicalFunction !== null },
+          vslot << 3,
+        );
+      } catch (error) {
+        if (!(error instanceof PcibackError)) throw error;
+        return refused(error, 'the guest would get none of them: it is promised all that it lists');
+      }
+    }
+  }
+  return pass('the bus has room for all of them');
 });
 
 /** Guests with functions from the start get it from libxl (libxl__domain_build_info_setdefault). */
@@ -169,5 +194,5 @@ const running: Check = {
 export const guestStage: Stage = {
   stage: 'guest',
   title: 'Guest settings',
-  checks: [noFile, syntax, type, list, wholeSlots, hostMap, iommuContext, memory, permissive, running],
+  checks: [noFile, syntax, type, list, wholeSlots, slots, hostMap, iommuContext, memory, permissive, running],
 };

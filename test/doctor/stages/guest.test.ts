@@ -1,10 +1,20 @@
 import { expect, it } from 'vitest';
 import { guestStage } from '../../../src/doctor/stages/guest.ts';
 import { describeStage } from '../cases.ts';
-import { configured, find, host, nic, refusal, withGuest } from '../support.ts';
+import type { Facts } from '../../../src/doctor/facts.ts';
+import { sbdf } from '../../host/support/functions.ts';
+import { configured, find, host, known, nic, refusal, withGuest } from '../support.ts';
 
 const bare = `type = "pv"\ne820_host = 1\npassthrough = "enabled"\n`;
 const listing = `pci = [ '46:00.0' ]\n`;
+
+/** A guest that lists so many functions, each in a slot of its own. */
+function withMany(count: number): Facts {
+  const addresses = Array.from({ length: count }, (_, bus) => `${(0x50 + bus).toString(16)}:00.0`);
+  const listed = addresses.map((address) => `'${address}'`).join(', ');
+  const functions = addresses.map((address) => known('8086:10d3', { sbdf: sbdf(address) }));
+  return { ...configured(`pci = [ ${listed} ]\n`), functions };
+}
 
 describeStage(guestStage, {
   config: [[host(), 'skip', /e820_host = 1, passthrough = "enabled"/]],
@@ -38,6 +48,11 @@ describeStage(guestStage, {
   'whole-slots': [
     [configured(listing), 'pass', /one function/],
     [configured(`pci = [ '46:00.*' ]\n`), 'warn', /attaches only one/],
+  ],
+  slots: [
+    [configured(listing), 'pass', /room/],
+    [withMany(32), 'pass', /room/],
+    [withMany(33), 'fail', /no slot is left.*none of them.*detach/, 'NO-SLOT'],
   ],
   e820: [
     [configured(bare), 'pass', /e820_host = 1/],
