@@ -45,7 +45,7 @@ test.each<Standing>(['bound', { connected: 'serving' }, { connected: 'flr' }, { 
     give(first, 5, value);
     give(second, 6, value);
     registry.trust(first, true);
-    const mode = registry.addQuirk({ sbdf: first, offset: 0xf0, size: 4, mask: 1 });
+    const { mode } = registry.addQuirk({ sbdf: first, offset: 0xf0, size: 4, mask: 1 });
     const { seized, snapshot } = registry.get(first) ?? expect.unreachable();
     const expected = [{ sbdf: first, guestAddress, mode, snapshot, seized }];
     expect(mode).toMatchObject({ permissive: true, quirks: [{ offset: 0xf0 }] });
