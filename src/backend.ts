@@ -324,7 +324,7 @@ export class PciBackend {
     await endUnclaimed(inheritance.resumed, inheritance.rings);
     await Promise.all(guests.sessions().map((session) => session.settled()));
     if (metrics !== undefined) {
-      const parts = { platform, registry, xenstore, state: () => this.#actor.getSnapshot().value };
+      const parts = { platform, registry, xenstore, guests, state: () => this.#actor.getSnapshot().value };
       running.metrics = await startMetrics(metrics, parts, this.#events);
       emit(makeEvent('metrics.started', { to: running.metrics.url }));
     }

@@ -1,6 +1,6 @@
 /** The functions of one guest: where they stand on its bus, and which of them its present worker has in hand. */
 import { failureOf } from '../../machines/function.ts';
-import type { Sbdf } from '../address.ts';
+import { type Sbdf, formatSbdf } from '../address.ts';
 import { type BackendEvent, makeEvent } from '../monitor/events.ts';
 import type { FilterMode } from '../config-space/index.ts';
 import { type FunctionFacts, isBridge } from '../host/index.ts';
@@ -15,6 +15,7 @@ import {
 import type { GuestWorker } from './guest-worker.ts';
 import type { HostFunctions } from './host-functions.ts';
 import { type Registry, contextOf, stateOf } from './registry.ts';
+import { type PendingWait, type Wait, WaitClock } from './waits.ts';
 
 /** Milliseconds that a function which still is another guest's is waited for: a guest may close, and a reset takes its time. */
 const handOverPatience = 10_000;
@@ -35,7 +36,7 @@ export class GuestFunctions {
   readonly #emit: (event: BackendEvent) => void;
   readonly #host: Pick<HostFunctions, 'requireIsolated'>;
   readonly #inHand = new Set<Sbdf>();
-  #waitingFor: { readonly sbdf: Sbdf; readonly owner: number } | null = null;
+  readonly #handOver = new WaitClock();
 
   /** `worker` gives the guest's present worker, and starts one when there is none. */
   constructor(
@@ -79,9 +80,9 @@ export class GuestFunctions {
     return this.#topology.roots();
   }
 
-  /** Whom this guest waits for: a function that it is to get is still another's. */
-  get waitingFor(): { readonly sbdf: Sbdf; readonly owner: number } | null {
-    return this.#waitingFor;
+  /** A function that this guest is to get is still another's. */
+  get wait(): PendingWait | null {
+    return this.#handOver.pending;
   }
 
   /**
@@ -90,7 +91,7 @@ export class GuestFunctions {
    */
   async take(sbdf: Sbdf, requestedDevfn: number, permissive: boolean): Promise<Sbdf> {
     const { facts } = await this.#registry.claimInTurn(sbdf, this.#domid, handOverPatience, (owner) => {
-      this.#waitingFor = owner === null ? null : { sbdf, owner };
+      this.#handOver.note(owner === null ? null : handOver(sbdf, owner));
     });
     try {
       // What shares pages with it may have become somebody else's while it was waited for.
@@ -196,6 +197,11 @@ export class GuestFunctions {
     if (present && present !== mode) await this.trust(sbdf, present);
   }
 }
+
+const handOver = (sbdf: Sbdf, owner: number): Wait => ({
+  for: `domain ${owner}, to give ${formatSbdf(sbdf)} back`,
+  kind: 'turn',
+});
 
 const candidate = (facts: FunctionFacts): Candidate => ({
   sbdf: facts.sbdf,

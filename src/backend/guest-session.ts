@@ -15,6 +15,13 @@ import { GuestEffects } from './guest-effects.ts';
 import { GuestFunctions } from './guest-functions.ts';
 import { GuestService, type Loss } from './guest-service.ts';
 import type { SessionHost } from './session-host.ts';
+import {
+  type PendingWait,
+  WaitClock,
+  isReachedByDeviceModel,
+  reachedByDeviceModel,
+  waitOf,
+} from './waits.ts';
 
 export class GuestSession {
   readonly domid: number;
@@ -29,6 +36,7 @@ export class GuestSession {
   /** Something else than the front-end's state may have changed since somebody looked. */
   #backendRang = false;
   readonly #subscription: Subscription;
+  readonly #waits = new WaitClock();
   /** Emits when the daemon ends. */
   readonly #stops = new Subject<'stopping'>();
 
@@ -101,9 +109,9 @@ export class GuestSession {
     return this.#actor.getSnapshot().value;
   }
 
-  /** Whom the guest waits for, when that is another guest: the function, and who still has it. */
-  get waitingFor(): { readonly sbdf: Sbdf; readonly owner: number } | null {
-    return this.#functions.waitingFor;
+  /** What the guest's next step depends on, and since when; null when nothing is outstanding. */
+  get wait(): PendingWait | null {
+    return this.#functions.wait ?? this.#waits.pending;
   }
 
   get view(): GuestView {
@@ -149,6 +157,7 @@ export class GuestSession {
     const over = new Promise<void>((resolve) => {
       this.#actor.subscribe({
         next: (snapshot) => {
+          this.#waits.note(waitOf(snapshot.value, snapshot.context));
           const from = state;
           state = snapshot.value;
           if (state === from) return;
@@ -171,6 +180,7 @@ export class GuestSession {
 
   #emitState(from: string, to: string, { failure, view }: GuestContext): void {
     const failed = to === 'failing' && failure !== null;
+    const emulated = to === 'initialised' && isReachedByDeviceModel(view);
     this.#host.emit(
       makeEvent('guest.state', {
         domid: this.domid,
@@ -178,6 +188,7 @@ export class GuestSession {
         to,
         cause: `front-end ${xenbusStateName(view.frontendState)}`,
         ...(failed ? { reason: failure.reason, message: failure.message } : {}),
+        ...(emulated ? { message: reachedByDeviceModel, data: { reachedBy: 'device model' } } : {}),
       }),
     );
   }

@@ -5,6 +5,7 @@ import {
   XenbusState,
   absentView,
   askBackendView,
+  domainKindPaths,
   frontendKeyNames,
   parseXenbusState,
 } from '../xenbus/index.ts';
@@ -26,21 +27,24 @@ export async function readGuestView(
   const { frontendPath, devices = [] } = before;
   let count = Math.max(devices.length, 1);
   for (;;) {
-    const [view, frontend, introduced] = await xenstore.snapshot((tx) =>
+    const [view, frontend, introduced, isHvm] = await xenstore.snapshot((tx) =>
       Promise.all([
         askBackendView((path) => tx.read(path), domid, count),
         // Not in the transaction, which a guest that writes there could make fail.
         askFrontend(xenstore, frontendPath),
         xenstore.isIntroduced(domid),
+        // A domain does not change its kind.
+        before.present ? before.isHvm : askWhetherHvm(xenstore, domid),
       ]),
     );
     if (typeof view === 'number') count = view;
     else if (!view.present) return view;
-    else if (view.frontendPath !== frontendPath) return readGuestView(xenstore, domains, domid, view);
+    else if (view.frontendPath !== frontendPath)
+      return readGuestView(xenstore, domains, domid, { ...view, isHvm });
     else {
       const domain = domains.domainState(domid);
       const ended = domain === 'shutdown' || domain === 'dying';
-      return { ...view, ...frontend, introduced, ended };
+      return { ...view, ...frontend, introduced, isHvm, ended };
     }
   }
 }
@@ -51,6 +55,18 @@ export async function readGuestView(
  */
 export async function readFrontend(xenstore: XenstoreClient, before: GuestView): Promise<GuestView> {
   return { ...before, ...(await askFrontend(xenstore, before.frontendPath)) };
+}
+
+/**
+ * PV guests can have a device model too, for consoles and disks, so that one counts only where no toolstack has noted the type, as libxl
+ * does (libxl_create.c, libxl__domain_make).
+ */
+async function askWhetherHvm(xenstore: XenstoreClient, domid: number): Promise<boolean> {
+  const paths = domainKindPaths(domid);
+  const [type, firmware, deviceModel] = await Promise.all(
+    [paths.type, paths.firmware, paths.deviceModel].map((path) => xenstore.read(path)),
+  );
+  return type === undefined ? firmware !== undefined || deviceModel !== undefined : type === 'hvm';
 }
 
 /** Its state first: what it publishes, it has published before it says so. */

@@ -15,13 +15,16 @@ import type { BackendEvent } from '../monitor/index.ts';
 import { packageVersion } from '../package.ts';
 import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { FunctionSample, MetricsSource, RecordSample } from '../monitor/metrics-sample.ts';
+import type { Guests } from './guests.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
 import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
+import { isStalled } from './waits.ts';
 
 export interface MetricsParts {
   readonly platform: Platform;
   readonly registry: Registry;
   readonly xenstore: XenstoreClient;
+  readonly guests: Pick<Guests, 'sessions'>;
   /** State of the daemon. */
   readonly state: () => string;
 }
@@ -59,7 +62,7 @@ const kinds = {
   [InterruptKind.msix]: 'msix',
 } as const;
 
-export function metricsSource({ platform, registry, xenstore, state }: MetricsParts): MetricsSource {
+export function metricsSource({ platform, registry, xenstore, guests, state }: MetricsParts): MetricsSource {
   /** What stays the same for as long as a function is hidden. */
   const lasting = new WeakMap<Seized, { buffer: ArrayBuffer; classes: readonly RegisterClass[] }>();
 
@@ -98,6 +101,7 @@ export function metricsSource({ platform, registry, xenstore, state }: MetricsPa
       const entry = sbdf === undefined ? undefined : registry.get(sbdf);
       return entry && sample(entry);
     },
+    guests: () => guests.sessions().map(({ domid, wait }) => ({ domid, isStalled: isStalled(wait) })),
     xenstore: () => xenstore.counters,
   };
 }

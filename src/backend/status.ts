@@ -6,6 +6,7 @@ import type { Platform } from '../host/platform.ts';
 import { xenbusStateName } from '../xenbus/index.ts';
 import type { GuestSession } from './guest-session.ts';
 import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
+import { isReachedByDeviceModel } from './waits.ts';
 
 export interface ExportedStatus {
   readonly sbdf: string;
@@ -24,8 +25,12 @@ export interface GuestStatus {
   readonly backendState: string;
   readonly frontendState: string;
   readonly functions: readonly ExportedStatus[];
+  /** A device model works with the functions of an HVM guest, whose front-end never comes up. */
+  readonly reachedBy: 'front-end' | 'device model';
   /** What the guest's next step depends on; null when nothing is outstanding. */
   readonly waitingFor: string | null;
+  /** Since when that is so; RFC 3339, UTC. */
+  readonly waitingSince: string | null;
 }
 
 export interface FunctionStatus {
@@ -49,23 +54,8 @@ export interface BackendStatus {
   readonly functions: readonly FunctionStatus[];
 }
 
-/** Who has to move next, in each state in which a guest rests. */
-const waits: Readonly<Record<string, string>> = {
-  seen: 'the toolstack, to finish the back-end directory',
-  waiting: 'the toolstack, to list the functions',
-  initialised: 'the front-end, to come up',
-  reconfigured: 'the front-end, to scan its bus again',
-  closing: 'the front-end, to close',
-  closed: 'the toolstack, to take the device away, or the front-end, to start over',
-};
-
-function waitedFor({ state, waitingFor }: GuestSession): string | null {
-  if (waitingFor) return `domain ${waitingFor.owner}, to give ${formatSbdf(waitingFor.sbdf)} back`;
-  return waits[state] ?? null;
-}
-
 export function guestStatus(session: GuestSession, registry: Registry, platform: Platform): GuestStatus {
-  const { domid, state, view } = session;
+  const { domid, state, view, wait } = session;
   return {
     domid,
     name: view.name,
@@ -81,7 +71,9 @@ export function guestStatus(session: GuestSession, registry: Registry, platform:
         ...counters(platform, sbdf),
       };
     }),
-    waitingFor: waitedFor(session),
+    reachedBy: isReachedByDeviceModel(view) ? 'device model' : 'front-end',
+    waitingFor: wait?.for ?? null,
+    waitingSince: wait && new Date(Date.now() - wait.milliseconds).toISOString(),
   };
 }
 

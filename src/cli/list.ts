@@ -1,5 +1,5 @@
 import { className, describe, loadNames, type ResetMethod } from '../host/functions.ts';
-import type { BackendStatus } from '../index.ts';
+import type { BackendStatus, GuestStatus } from '../index.ts';
 import type { ControlClient, FunctionReport } from '../monitor/index.ts';
 import { PcibackError } from '../errors.ts';
 import { defineCommand, loopbackOption } from './command.ts';
@@ -23,6 +23,8 @@ interface ListedFunction {
   readonly state: string;
   /** The domain that has it. */
   readonly owner: number | null;
+  /** How that domain reaches it. */
+  readonly reachedBy: GuestStatus['reachedBy'] | null;
   /** Why it is quarantined. */
   readonly reason: string | null;
   readonly resetMethods: readonly string[];
@@ -40,6 +42,7 @@ function merge(
   return functions.map((report) => {
     const { sbdf, vendor, device, classCode, driver, resetMethods, origin } = report;
     const { state = 'host', owner = null, reason = null } = known.get(sbdf) ?? {};
+    const reachedBy = status?.guests.find(({ domid }) => domid === owner)?.reachedBy ?? null;
     return {
       sbdf,
       vendor: hex(vendor, 4),
@@ -50,6 +53,7 @@ function merge(
       driver,
       state,
       owner,
+      reachedBy,
       reason,
       resetMethods,
       origin,
@@ -78,9 +82,9 @@ const askResetMethods = (
     }),
   );
 
-function stateCell({ state, owner }: ListedFunction, output: Output): Cell {
+function stateCell({ state, owner, reachedBy }: ListedFunction, output: Output): Cell {
   if (owner !== null) {
-    const text = `domain ${owner}`;
+    const text = `domain ${owner}${reachedBy === 'device model' ? ', device model' : ''}`;
     return { text, styled: output.style('cyan', text) };
   }
   if (state === 'host') return '-';

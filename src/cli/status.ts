@@ -17,7 +17,18 @@ export async function askStatus(
   }
 }
 
-function showGuest({ domid, name, backendState, frontendState, functions, waitingFor }: GuestStatus): string {
+/** What keeps a guest from its next step; nothing, or one line. */
+function standing({ reachedBy, waitingFor, waitingSince }: GuestStatus): readonly string[] {
+  const hvm = reachedBy === 'device model';
+  const seconds = waitingSince === null ? 0 : Math.floor((Date.now() - Date.parse(waitingSince)) / 1000);
+  return [
+    ...(hvm ? ['  HVM: its device model reaches the functions; no front-end will come'] : []),
+    ...(waitingFor ? [`  waiting for ${waitingFor}${seconds > 0 ? ` (for ${seconds} s)` : ''}`] : []),
+  ];
+}
+
+function showGuest(guest: GuestStatus): string {
+  const { domid, name, backendState, frontendState, functions } = guest;
   const head = `domain ${domid}${name ? ` (${name})` : ''}: back-end ${backendState}, front-end ${frontendState}`;
   const row = ({ sbdf, vdev, state, requests, denied }: ExportedStatus): string[] => [
     sbdf,
@@ -27,9 +38,7 @@ function showGuest({ domid, name, backendState, frontendState, functions, waitin
     String(denied),
   ];
   const table = formatTable(['FUNCTION', 'IN THE GUEST', 'STATE', 'REQUESTS', 'DENIED'], functions.map(row));
-  return [head, ...(waitingFor ? [`  waiting for ${waitingFor}`] : []), table.replace(/^/gm, '  ')].join(
-    '\n',
-  );
+  return [head, ...standing(guest), table.replace(/^/gm, '  ')].join('\n');
 }
 
 function show(status: BackendStatus, output: Output): void {

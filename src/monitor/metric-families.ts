@@ -17,9 +17,6 @@ const functionStates = [
   'quarantined',
 ] as const;
 
-/** Seconds after which somebody should have moved on. */
-export const stalledAfter = 10;
-
 export type Labels = Readonly<Record<string, string | number>>;
 export type Series = readonly [labels: Labels, value: number];
 
@@ -142,7 +139,7 @@ export const families: Readonly<Record<string, Family>> = {
   },
   stalled_handshakes: {
     type: 'gauge',
-    help: `Guests that have been on their way to another state for more than ${stalledAfter} seconds; pciback status says who has to move.`,
+    help: 'Guests whose next step has depended on the same side for more than 10 seconds; pciback status says on which, and since when.',
     labels: [],
     read: ({ stalled }) => alone(stalled),
   },

@@ -41,11 +41,19 @@ export interface XenstoreSample {
   readonly reconnects: number;
 }
 
+/** A guest that is served, or on its way to that. */
+export interface GuestSample {
+  readonly domid: number;
+  /** A side that should have moved has not done so for a long time; the same that `pciback status` tells. */
+  readonly isStalled: boolean;
+}
+
 export interface MetricsSource {
   /** State of the daemon. */
   readonly supervisor: string;
   functions(): readonly FunctionSample[];
   /** One of them; undefined when it is not hidden (any more). */
   function(sbdf: string): FunctionSample | undefined;
+  guests(): readonly GuestSample[];
   xenstore(): XenstoreSample | undefined;
 }

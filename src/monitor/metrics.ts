@@ -4,21 +4,14 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { BackendEvent, EventType } from './events.ts';
-import {
-  type Family,
-  type Labels,
-  type Series,
-  type View,
-  families,
-  stalledAfter,
-} from './metric-families.ts';
+import { type Family, type Labels, type Series, type View, families } from './metric-families.ts';
 import type { MetricsSource, XenstoreSample } from './metrics-sample.ts';
 import { Tally } from './tally.ts';
 
 const prefix = 'xen_pciback_';
 
 /** States in which a guest may stay for as long as it likes. */
-const resting: ReadonlySet<string> = new Set(['absent', 'connected', 'closed', 'released']);
+const restingStates: ReadonlySet<string> = new Set(['absent', 'connected', 'closed', 'released']);
 
 export interface MetricsOptions {
   readonly version: string;
@@ -36,7 +29,10 @@ export class Metrics {
   readonly #unrefused = new Map<string, number>();
   readonly #throttled = new Map<number, number>();
   readonly #resets = new Map<string, readonly [Labels, number]>();
-  readonly #guests = new Map<number, { readonly state: string; readonly since: number }>();
+  readonly #guests = new Map<
+    number,
+    { readonly state: string; readonly rests: boolean; readonly since: number }
+  >();
   #view: View;
   readonly #heard: Partial<Record<EventType, (event: BackendEvent) => void>> = {
     'function.hidden': (event) => this.#noteFunction(event),
@@ -107,10 +103,6 @@ export class Metrics {
     for (const { sbdf, record } of functions) this.#tally.note(sbdf, record);
     const xenstore = this.#source.xenstore();
     if (xenstore) this.#noteUnrefused(xenstore);
-    const longAgo = this.#now() - 1000 * stalledAfter;
-    const stalled = [...this.#guests.values()].filter(
-      ({ state, since }) => !resting.has(state) && since < longAgo,
-    ).length;
     return {
       version: this.#version,
       functions,
@@ -119,7 +111,7 @@ export class Metrics {
       unrefused: this.#unrefused,
       throttled: this.#throttled,
       resets: this.#resets,
-      stalled,
+      stalled: this.#source.guests().filter(({ isStalled }) => isStalled).length,
     };
   }
 
@@ -141,16 +133,18 @@ export class Metrics {
     if (sample) this.#tally.note(subject, sample.record);
   }
 
-  #noteGuest({ domid = 0, to = '' }: BackendEvent): void {
+  #noteGuest({ domid = 0, to = '', data }: BackendEvent): void {
     const now = this.#now();
     const before = this.#guests.get(domid);
-    if (before && !resting.has(before.state))
+    if (before && !before.rests)
       this.#handshakes.observe({ phase: before.state }, (now - before.since) / 1000);
     if (to === 'released') {
       this.#guests.delete(domid);
       this.#throttled.delete(domid);
     } else {
-      this.#guests.set(domid, { state: to, since: now });
+      // An HVM guest waits for no front-end.
+      const rests = restingStates.has(to) || data?.['reachedBy'] === 'device model';
+      this.#guests.set(domid, { state: to, rests, since: now });
     }
   }
 

@@ -17,6 +17,7 @@ export {
   errorRemedyPath,
   frontendPath,
   lastDomid,
+  domainKindPaths,
 } from './paths.ts';
 export { XenbusState, parseXenbusState, xenbusStateName } from './state.ts';
 export { parseDecimal, quote } from './text.ts';

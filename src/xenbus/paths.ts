@@ -23,6 +23,14 @@ export const errorPath = (domid: number): string => `${errors(domid)}/error`;
 export const errorReasonPath = (domid: number): string => `${errors(domid)}/reason`;
 export const errorRemedyPath = (domid: number): string => `${errors(domid)}/remedy`;
 
+/** What tells an HVM guest from others: libxl's own note, and what toolstacks leave for the firmware and the device model of one. */
+export const domainKindPaths = (domid: number) =>
+  ({
+    type: `/libxl/${domid}/type`,
+    firmware: `${domainPath(domid)}/hvmloader`,
+    deviceModel: `${domainPath(0)}/device-model/${domid}/state`,
+  }) as const;
+
 /** Says which domain a function is handed to: the claim that keeps two toolstacks from handing it out twice. */
 export const claimPath = (sbdf: Sbdf): string => `/libxl/pci/${formatXenstoreSbdf(sbdf)}/domid`;
 

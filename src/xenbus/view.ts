@@ -34,6 +34,8 @@ export interface GuestView {
   readonly frontendKeys: FrontendKeys | undefined;
   /** Whether xenstored knows the domain. */
   readonly introduced: boolean;
+  /** Whether it is an HVM guest: a device model works with its functions, and it has no front-end for them. */
+  readonly isHvm: boolean;
   /** Whether the domain was shut down or is being destroyed: its front-end never answers again. */
   readonly ended: boolean;
   /** Undefined until the toolstack has written `num_devs`. */
@@ -55,6 +57,7 @@ export const absentView = (domid: number): GuestView => ({
   frontendState: XenbusState.Unknown,
   frontendKeys: undefined,
   introduced: false,
+  isHvm: false,
   ended: false,
   devices: undefined,
   badCount: undefined,
@@ -101,6 +104,7 @@ export async function askBackendView(read: Read, domid: number, count: number): 
     frontendState: XenbusState.Unknown,
     frontendKeys: undefined,
     introduced: false,
+    isHvm: false,
     ended: false,
     devices: total === undefined ? undefined : devices.slice(0, total),
     badCount: total === undefined ? listed : undefined,

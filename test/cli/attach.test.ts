@@ -138,7 +138,9 @@ describe('an attach that cannot be', () => {
         backendState: 'Connected',
         frontendState: 'Connected',
         functions: [],
+        reachedBy: 'front-end',
         waitingFor: null,
+        waitingSince: null,
       },
     ];
     await expect(attach('5', '03:00.0')).rejects.toMatchObject({

@@ -13,7 +13,9 @@ beforeEach(async () => {
       backendState: 'Initialised',
       frontendState: 'Initialising',
       functions: [{ sbdf: '0000:03:00.0', vdev: '0000:00:00.00', state: 'bound', requests: 12, denied: 3 }],
+      reachedBy: 'front-end',
       waitingFor: 'the front-end, to come up',
+      waitingSince: null,
     },
   ];
   host.functions = [
@@ -39,6 +41,31 @@ FUNCTION      STATE        REASON
 0000:05:00.0  quarantined  it did not come back
 `,
   );
+});
+
+it('says for how long a guest has been waiting', async () => {
+  const [guest] = host.guests;
+  if (!guest) throw new Error('no guest');
+  host.guests = [{ ...guest, waitingSince: new Date(Date.now() - 90_000).toISOString() }];
+  const [, seconds] = /to come up \(for (\d+) s\)$/m.exec(await runHere(['status'], host.env)) ?? [];
+  expect(Number(seconds)).toBeGreaterThanOrEqual(90);
+  expect(Number(seconds)).toBeLessThan(120);
+});
+
+it('says of an HVM guest that its device model reaches the function, and so does list', async () => {
+  const [guest] = host.guests;
+  if (!guest) throw new Error('no guest');
+  host.guests = [{ ...guest, reachedBy: 'device model', waitingFor: null }];
+  const shown = await runHere(['status'], host.env);
+  expect(shown).toContain('  HVM: its device model reaches the functions; no front-end will come\n');
+  expect(shown).not.toContain('waiting for');
+  expect(await runHere(['list'], host.env)).toMatch(/0000:03:00\.0 .* domain 5, device model /);
+  const listed = JSON.parse(await runHere(['list', '--json'], host.env)) as Record<string, unknown>[];
+  expect(listed.map(({ sbdf, reachedBy }) => [sbdf, reachedBy])).toContainEqual([
+    '0000:03:00.0',
+    'device model',
+  ]);
+  expect(listed.map(({ sbdf, reachedBy }) => [sbdf, reachedBy])).toContainEqual(['0000:04:00.0', null]);
 });
 
 it("gives programs the daemon's answer as it is", async () => {

@@ -11,7 +11,13 @@ async function serve(
   where: { host?: string; port?: number; anyAddress?: boolean } = {},
   supervisor = 'ready',
 ): Promise<MetricsServer> {
-  const source = { supervisor, functions: () => [], function: () => undefined, xenstore: () => undefined };
+  const source = {
+    supervisor,
+    functions: () => [],
+    function: () => undefined,
+    guests: () => [],
+    xenstore: () => undefined,
+  };
   const metrics = new Metrics(source, { version: '0' });
   const server = await serveMetrics(metrics, { host: '127.0.0.1', port: 0, ...where });
   onTestFinished(() => server.close());

@@ -28,6 +28,7 @@ export const view = (own: XenbusState, frontend: XenbusState, more: Partial<Gues
   frontendState: frontend,
   frontendKeys: undefined,
   introduced: true,
+  isHvm: false,
   ended: false,
   devices: [listed(XenbusState.Initialised)],
   badCount: undefined,
