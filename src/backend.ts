@@ -4,7 +4,7 @@
  */
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { NEVER, type Observable, Subject, type Subscription, switchMap, timer } from 'rxjs';
+import { NEVER, type Observable, type Subscription, switchMap, timer } from 'rxjs';
 import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
@@ -30,6 +30,7 @@ import { PcibackError } from './errors.ts';
 import { type Inventory, type ResetMethod, setPriorityOfThreads } from './host/index.ts';
 import { xenDirectory } from './host/platform.ts';
 import { ControlServer } from './monitor/control-server.ts';
+import { EventOutlet } from './monitor/event-outlet.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
 
 /** Milliseconds that an orderly end waits for a xenstored that has gone. */
@@ -39,7 +40,7 @@ export class PciBackend {
   readonly #options: PciBackendOptions;
   readonly #directory: string;
   readonly #place: Place;
-  readonly #events = new Subject<BackendEvent>();
+  readonly #outlet: EventOutlet;
   readonly #actor: Actor<typeof supervisorMachine>;
   readonly #subscriptions: Subscription[] = [];
   readonly #running: Running = {};
@@ -55,6 +56,7 @@ export class PciBackend {
   /** Nothing happens before `start`, so that no event is missed. */
   constructor(options: PciBackendOptions) {
     this.#options = options;
+    this.#outlet = new EventOutlet(options.eventBudget);
     this.#directory = options.platform.directory ?? xenDirectory;
     this.#place = {
       directory: this.#directory,
@@ -91,9 +93,9 @@ export class PciBackend {
     );
   }
 
-  /** What happens, as it happens. Completes when the back-end has ended. */
+  /** What happens, as it happens, as far as the budget of each guest allows. Completes when the back-end has ended. */
   get events$(): Observable<BackendEvent> {
-    return this.#events.asObservable();
+    return this.#outlet.told$;
   }
 
   /**
@@ -116,7 +118,7 @@ export class PciBackend {
         this.#emit(makeEvent('backend.ready', { to: this.#directory }));
         this.#getReady().catch((error: unknown) => this.#emit(makeEvent('warning', failureDetails(error))));
       },
-      complete: () => this.#events.complete(),
+      complete: () => this.#outlet.complete(),
     });
     this.#actor.start();
     const isDecided = (now: SnapshotFrom<typeof supervisorMachine>): boolean =>
@@ -129,7 +131,7 @@ export class PciBackend {
   async stop(): Promise<void> {
     if (!this.#isStarted) {
       this.#isStarted = true;
-      this.#events.complete();
+      this.#outlet.complete();
       return;
     }
     if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'stop' });
@@ -325,7 +327,7 @@ export class PciBackend {
     await Promise.all(guests.sessions().map((session) => session.settled()));
     if (metrics !== undefined) {
       const parts = { platform, registry, xenstore, guests, state: () => this.#actor.getSnapshot().value };
-      running.metrics = await startMetrics(metrics, parts, this.#events);
+      running.metrics = await startMetrics(metrics, parts, this.#outlet.all$);
       emit(makeEvent('metrics.started', { to: running.metrics.url }));
     }
   }
@@ -449,7 +451,7 @@ export class PciBackend {
   }
 
   #emit(event: BackendEvent): void {
-    this.#events.next(event);
+    this.#outlet.emit(event);
   }
 }
 

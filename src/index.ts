@@ -18,6 +18,7 @@ export type {
 } from './backend/options.ts';
 export type { BackendStatus, ExportedStatus, FunctionStatus, GuestStatus } from './backend/status.ts';
 export { PcibackError, type Reason, reasons } from './errors.ts';
+export type { EventBudget } from './monitor/event-budget.ts';
 export type { BackendEvent, EventType } from './monitor/events.ts';
 export type { ListenAddress } from './monitor/listen-address.ts';
 export {

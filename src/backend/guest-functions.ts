@@ -167,7 +167,7 @@ export class GuestFunctions {
       this.#registry.quarantine(sbdf, failure);
       const details = { sbdf, domid: this.#domid, ...failure };
       this.#emit(makeEvent('function.state', { ...details, from, to: 'quarantined', cause: 'release' }));
-      this.#emit(makeEvent('reset.failed', details));
+      this.#emit(makeEvent('reset.failed', { ...details, data: { byGuest: false } }));
     }
   }
 

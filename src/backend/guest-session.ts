@@ -7,7 +7,7 @@ import { type Actor, createActor, fromPromise, waitFor } from 'xstate';
 import { type Adopted, type GuestContext, type Settled, guestMachine } from '../../machines/guest.ts';
 import type { Sbdf } from '../address.ts';
 import type { FilterMode } from '../config-space/index.ts';
-import { failureDetails, makeEvent } from '../monitor/events.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
 import { type GuestView, xenbusStateName } from '../xenbus/index.ts';
 import { ConnectionLost, reconcile } from '../xenstore/index.ts';
 import { collectSoon } from './garbage.ts';
@@ -40,7 +40,9 @@ export class GuestSession {
   /** Emits when the daemon ends. */
   readonly #stops = new Subject<'stopping'>();
 
-  constructor(host: SessionHost, domid: number, first: GuestView) {
+  constructor(shared: SessionHost, domid: number, first: GuestView) {
+    // Whatever is told of in here is charged to this guest.
+    const host = { ...shared, emit: (event: BackendEvent) => shared.emit({ ...event, domid }) };
     this.#host = host;
     this.domid = domid;
     this.#service = new GuestService(host, domid, (loss) => this.#lose(loss));

@@ -1,4 +1,5 @@
 import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
+import type { EventBudget } from '../monitor/event-budget.ts';
 import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { TopologyKind } from '../topology/index.ts';
 
@@ -55,6 +56,8 @@ export interface PciBackendOptions {
   readonly controlSocket?: string;
   /** Where to serve metrics; nowhere when not given. */
   readonly metrics?: ListenAddress;
+  /** How many events a guest may bring about; more are only counted. Default: 50 at once, then 5 a second. */
+  readonly eventBudget?: EventBudget;
   /**
    * Starts a process that makes a back-end with the same options and `standsIn`, which goes on with the guests when this process
    * dies without having ended. Called when this one is ready, and again when that process has died.

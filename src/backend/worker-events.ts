@@ -11,8 +11,9 @@ export function eventsOf(report: Report, domid: number, registry: Registry): rea
       const entry = registry.get(sbdf);
       const failure = entry && contextOf(entry).failure;
       const change = makeEvent('function.state', { sbdf, domid, from, to, cause, ...failure });
-      const resetFailed = to === 'quarantined' || to === 'connected.dead';
-      return resetFailed ? [change, makeEvent('reset.failed', { sbdf, domid, ...failure })] : [change];
+      if (to !== 'quarantined' && to !== 'connected.dead') return [change];
+      const data = { byGuest: to === 'connected.dead' };
+      return [change, makeEvent('reset.failed', { sbdf, domid, ...failure, data })];
     }
     case 'reset': {
       const { sbdf, milliseconds, byGuest, method } = report;

@@ -10,6 +10,7 @@ const alarming: ReadonlySet<BackendEvent['type']> = new Set([
   'attach.failed',
   'reset.failed',
   'event.storm',
+  'events.suppressed',
   'worker.died',
 ]);
 

@@ -25,6 +25,8 @@ export type EventType =
   | 'reset.failed'
   | 'attach.failed'
   | 'event.storm'
+  /** What a guest brought about beyond its budget: `data` says how many events of each type were not told. */
+  | 'events.suppressed'
   | 'worker.died'
   | 'xenstored.started'
   | 'metrics.started'

@@ -224,9 +224,14 @@ class Tally {
   #restarts = 0;
   #held = true;
 
-  note({ type }: BackendEvent): void {
+  note({ type, data }: BackendEvent): void {
     if (type === 'reset.completed') this.#resets++;
     if (type === 'worker.died') this.#restarts++;
+    // The hostile guest brings about more than is told one by one.
+    if (type === 'events.suppressed') {
+      this.#resets += Number(data?.['reset.completed'] ?? 0);
+      this.#restarts += Number(data?.['worker.died'] ?? 0);
+    }
   }
 
   attempts(results: readonly AttemptResult[]): void {
