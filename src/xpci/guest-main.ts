@@ -1,7 +1,7 @@
 /**
  * A guest as a process of its own:
  *
- *     node guest-main.js --loopback DIR --domid N [--variant linux|netbsd|minios] [--magic TEXT]
+ *     node guest-main.js --loopback DIR --domid N [--variant linux|netbsd|minios] [--magic TEXT] [--patience MS]
  *
  * Reads commands from standard input and writes events and replies to standard output (guest-protocol.ts). It ends when its
  * front-end has closed, when its standard input ends, and on SIGTERM, after an orderly close.
@@ -70,15 +70,19 @@ function readArguments() {
       domid: { type: 'string' },
       variant: { type: 'string', default: 'linux' },
       magic: { type: 'string' },
+      patience: { type: 'string' },
     },
   });
   const variant = variants[values.variant as keyof typeof variants] as typeof linux | undefined;
   if (values.loopback === undefined || values.domid === undefined || variant === undefined) {
     throw new Error(
-      'usage: guest-main --loopback DIR --domid N [--variant linux|netbsd|minios] [--magic TEXT]',
+      'usage: guest-main --loopback DIR --domid N [--variant linux|netbsd|minios] [--magic TEXT] [--patience MS]',
     );
   }
-  return { directory: values.loopback, domid: Number(values.domid), variant, magic: values.magic };
+  const { loopback: directory, domid, magic, patience } = values;
+  const { answerTimeout } = variant;
+  const timeout = patience === undefined ? answerTimeout : Number(patience);
+  return { directory, domid: Number(domid), variant: { ...variant, answerTimeout: timeout }, magic };
 }
 
 try {

@@ -16,6 +16,8 @@ export interface GuestProcessOptions {
   readonly variant?: 'linux' | 'netbsd' | 'minios';
   /** What the guest writes as its `magic` key, to see it turned down. */
   readonly magic?: string;
+  /** Milliseconds after which the guest gives a request up; those of its variant when not given. */
+  readonly patience?: number;
 }
 
 /** The process ended before it answered. */
@@ -49,7 +51,7 @@ export class GuestProcess {
   #errors = '';
 
   /** Starts the process; it waits for its domain to be introduced, and for a back-end, by itself. */
-  constructor({ directory, domid, variant, magic }: GuestProcessOptions) {
+  constructor({ directory, domid, variant, magic, patience }: GuestProcessOptions) {
     const options = [
       '--loopback',
       directory,
@@ -57,6 +59,7 @@ export class GuestProcess {
       String(domid),
       ...(variant === undefined ? [] : ['--variant', variant]),
       ...(magic === undefined ? [] : ['--magic', magic]),
+      ...(patience === undefined ? [] : ['--patience', String(patience)]),
     ];
     this.#child = spawn(process.execPath, [...entryPoint(), ...options], { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin.on('error', () => {});

@@ -54,7 +54,8 @@ describe('detach', () => {
     await host.loopback.awaitValue(`${backend}/num_devs`, '2');
     let over = false;
     void detached.then(() => (over = true));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const looks = host.looks;
+    await expect.poll(() => host.looks).toBeGreaterThan(looks + 2);
     expect(over).toBe(false);
     host.functions = [{ ...waiting, state: 'hidden', owner: null }];
     expect((await detached)[0]).toBe('0000:03:00.0 detached from domain 5');

@@ -11,6 +11,7 @@ import {
   LoopbackHypervisor,
 } from '../../src/xpci/index.ts';
 import { XenbusState } from '../../src/xenbus/index.ts';
+import { patience } from '../bounds.ts';
 
 export class TestGuest {
   readonly #frontEnd: FrontEnd;
@@ -21,7 +22,7 @@ export class TestGuest {
     const frontEnd = new FrontEnd({
       store: connection.store,
       hypervisor: new LoopbackHypervisor(directory, domid),
-      variant: linux,
+      variant: { ...linux, answerTimeout: patience },
     });
     onTestFinished(async () => {
       await frontEnd.close();

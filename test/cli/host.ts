@@ -42,6 +42,8 @@ export class Host {
     { sbdf: '0000:05:00.0', state: 'quarantined', owner: null, reason: 'it did not come back' },
   ];
   guests: BackendStatus['guests'] = [];
+  /** How often the daemon was asked for its status. */
+  looks = 0;
   /** Functions that the daemon was asked to hide. */
   readonly asked: unknown[] = [];
   /** Functions of which the daemon was asked whether a guest can have them. */
@@ -87,7 +89,10 @@ export class Host {
 
   #methods(): ControlMethods {
     return {
-      status: () => this.status,
+      status: () => {
+        this.looks += 1;
+        return this.status;
+      },
       inventory: () => inventory,
       resetMethods: ({ function: sbdf }) => [
         { method: 'flr', usable: sbdf !== '0000:04:00.0', why: 'of no matter' },

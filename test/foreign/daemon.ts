@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { filter, firstValueFrom, ReplaySubject } from 'rxjs';
+import { patience } from '../bounds.ts';
 import { writeCapturedTree } from './captured-tree.ts';
 
 const pciback = fileURLToPath(new URL('../../dist/bundle/main.js', import.meta.url));
@@ -66,7 +67,8 @@ export class LoopbackHost implements AsyncDisposable {
   /** Runs another command of pciback on the directory, and returns what it printed. */
   async pciback(...words: readonly string[]): Promise<string> {
     const [command = '', ...rest] = words;
-    const options = [pciback, command, '--loopback', this.directory, ...rest];
+    const waits = ['attach', 'detach'].includes(command) ? ['--timeout', String(patience / 1000)] : [];
+    const options = [pciback, command, '--loopback', this.directory, ...waits, ...rest];
     return (await promisify(execFile)(process.execPath, options)).stdout;
   }
 

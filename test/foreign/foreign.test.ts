@@ -7,7 +7,7 @@ import { buildForeign, ForeignRun, type ForeignProgram } from './program.ts';
 let program: ForeignProgram;
 beforeAll(async () => {
   program = await buildForeign();
-}, 60_000);
+});
 afterAll(() => program[Symbol.asyncDispose]());
 
 async function start(steps: readonly string[]) {

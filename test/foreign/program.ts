@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { filter, firstValueFrom, ReplaySubject } from 'rxjs';
+import * as bounds from '../bounds.ts';
 
 const sources = fileURLToPath(new URL('.', import.meta.url));
 
@@ -38,13 +39,13 @@ export class ForeignRun {
   readonly #child: ChildProcess;
   readonly #events = new ReplaySubject<ForeignEvent>();
 
-  /** `patience`: milliseconds after which it gives a request up; two seconds, as Linux, when not given. */
+  /** `patience`: milliseconds after which it gives a request up, or a back-end that does not close with it. */
   constructor(
     program: ForeignProgram,
     directory: string,
     domid: number,
     steps: readonly string[],
-    patience = 2_000,
+    patience = bounds.patience,
   ) {
     const child = spawn(program.path, [directory, String(domid), ...steps], {
       stdio: ['ignore', 'pipe', 'inherit'],

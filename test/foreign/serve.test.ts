@@ -6,7 +6,7 @@ import { buildForeign, ForeignRun, type ForeignProgram } from './program.ts';
 let program: ForeignProgram;
 beforeAll(async () => {
   program = await buildForeign();
-}, 60_000);
+});
 afterAll(() => program[Symbol.asyncDispose]());
 
 const functions = ['0000:03:00.0', '0000:04:00.0'];

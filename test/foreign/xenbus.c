@@ -152,5 +152,5 @@ bool xenbus_close(void)
 {
     if (own_state == CLOSED)
         return true;
-    return xenbus_go_to(CLOSING) && await_backend(CLOSING, 10) && xenbus_go_to(CLOSED) && await_backend(CLOSED, 10);
+    return xenbus_go_to(CLOSING) && await_backend(CLOSING, patience() / 1e3) && xenbus_go_to(CLOSED) && await_backend(CLOSED, patience() / 1e3);
 }

@@ -10,6 +10,7 @@ import { nativeAddon, type NativeReadable } from '../../src/host/native.ts';
 import type { ReadableFunction } from '../../src/host/platform.ts';
 import { Command, OpWord } from '../../src/ring/layout.ts';
 import { image, nic, nicResources, setUp as putFilter } from '../config-space/support.ts';
+import { patience } from '../bounds.ts';
 import { addonPath, domid, LoopbackDirectory, noiseOp, setUp, settle, until } from './loopback-setting.ts';
 
 const [address, neighbour] = [makeSbdf(0x8001, 0x02, 0x03, 4), makeSbdf(0x8001, 0x02, 0x03, 5)];
@@ -110,7 +111,7 @@ describe('a read', () => {
     expected[1 + OpWord.value] = 0x10d3_8086;
     expect([ring.look(1), ring.answered, ring.abandoned]).toEqual(['busy', 1, 0]);
     expect(page).toEqual(expected);
-    expect([front.waitEvent(1000), front.waitEvent(0)]).toEqual([true, false]);
+    expect([front.waitEvent(patience), front.waitEvent(0)]).toEqual([true, false]);
   });
 
   test('counts when it succeeds, and not when there is no such register', () => {
@@ -244,7 +245,7 @@ describe('a look', () => {
     const clock = new Int32Array(new SharedArrayBuffer(4));
     for (const op of requests) {
       if (rest > 0) Atomics.wait(clock, 0, 0, rest);
-      front.exchange(op, 10_000);
+      front.exchange(op, ${patience});
     }
     parentPort.postMessage(requests.map((op) => [op[${OpWord.err}], op[${OpWord.value}]]));`;
 
@@ -298,7 +299,7 @@ describe('a look', () => {
     const { ring, front, withFile } = connect();
     ring.answerReads([withFile]);
     front.submit(request());
-    expect([ring.look(1, 1, 2), ring.answered, front.waitEvent(1000)]).toEqual(['idle', 1, true]);
+    expect([ring.look(1, 1, 2), ring.answered, front.waitEvent(patience)]).toEqual(['idle', 1, true]);
   });
 
   test('counts what the front-end gives up meanwhile by itself', () => {

@@ -12,6 +12,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { FrontRing, type FrontRingOptions } from '../../src/host/front-ring.ts';
 import { Hypervisor } from '../../src/host/hypervisor.ts';
 import { Flag, opSize, OpWord } from '../../src/ring/layout.ts';
+import { patience } from '../bounds.ts';
 import { LoopbackDirectory, readPage } from './loopback-setting.ts';
 
 const domid = 4;
@@ -189,7 +190,7 @@ describe('events', () => {
     expect(front.waitEvent(10)).toBe(false);
     const ring = Hypervisor.loopback(directory.path).openRing(domid, front.ref, front.port, () => undefined);
     ring.notify();
-    expect(front.waitEvent(10_000)).toBe(true);
+    expect(front.waitEvent(patience)).toBe(true);
     expect(front.waitEvent(0)).toBe(false);
     ring.close();
   });
@@ -227,7 +228,7 @@ describe('pirqs', () => {
     expect(() => front.bindPirq(0x37)).toThrow('EEXIST');
     expect(directory.list('evt/4')).toEqual(['2', 'pirq55']);
     writeFileSync(directory.in('evt/4/pirq55'), '123');
-    expect(front.pirqEvents(0x37, 10_000)).toBe(3);
+    expect(front.pirqEvents(0x37, patience)).toBe(3);
     expect(front.pirqEvents(0x37)).toBe(3);
     expect(front.pirqEvents(0x37, 10)).toBe(3);
     expect(() => front.pirqEvents(0x38)).toThrow('ENOENT');

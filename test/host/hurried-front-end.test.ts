@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
 import { Hypervisor } from '../../src/host/hypervisor.ts';
+import { patience } from '../bounds.ts';
 import { addonPath, domid, LoopbackDirectory, opWords, setUp, until } from './loopback-setting.ts';
 
 /** Turns that last for milliseconds. */
@@ -22,12 +23,12 @@ const guest = `
     while (!front.poll(op));
   };
   ask();
-  const toldOfFirst = front.waitEvent(10_000);
+  const toldOfFirst = front.waitEvent(${patience});
   ask();
-  const toldOfSecond = front.waitEvent(10_000);
+  const toldOfSecond = front.waitEvent(${patience});
   const before = front.waitEvent(0);
   for (let request = 2; request < requests; request++) ask();
-  const toldOfLast = front.waitEvent(10_000);
+  const toldOfLast = front.waitEvent(${patience});
   parentPort.postMessage([toldOfFirst, toldOfSecond, before, toldOfLast]);`;
 
 test('a front-end that hurries is told of its last answer', async () => {
@@ -70,5 +71,5 @@ test('the last of a batch is told at once: nobody looks for a while', () => {
   ring.answerReads([]);
   front.submit(new Int32Array(opWords));
   expect(ring.look(1, 1, 1)).toBe('busy');
-  expect(front.waitEvent(1000)).toBe(true);
+  expect(front.waitEvent(patience)).toBe(true);
 });

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { FrontRing } from '../../src/host/front-ring.ts';
 import { Flag, OpWord, PageOffset } from '../../src/ring/layout.ts';
+import { patience } from '../bounds.ts';
 import { domid, noiseOp, setUp, settle, until } from './loopback-setting.ts';
 
 describe('looking', () => {
@@ -118,7 +119,7 @@ describe('answering', () => {
     front.submit(noiseOp());
     ring.look(1);
     ring.answer(0, 0, 0);
-    expect(front.waitEvent(1000)).toBe(true);
+    expect(front.waitEvent(patience)).toBe(true);
     expect(ring.answer(0, 0, 0)).toBe('abandoned');
     expect(front.waitEvent(0)).toBe(false);
   });
@@ -126,7 +127,7 @@ describe('answering', () => {
   test('notify signals without an answer', () => {
     const { ring, front } = setUp();
     ring.notify();
-    expect(front.waitEvent(1000)).toBe(true);
+    expect(front.waitEvent(patience)).toBe(true);
   });
 
   test('arguments out of range are refused with a sentence', () => {
@@ -188,7 +189,7 @@ describe('waking', () => {
     for (let i = 0; i < 70_000; i++) front.notify();
     for (let i = 0; i < 70_000; i++) ring.notify();
     await until(() => wakes.count === 1);
-    expect(front.waitEvent(1000)).toBe(true);
+    expect(front.waitEvent(patience)).toBe(true);
   });
 });
 

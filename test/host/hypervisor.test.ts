@@ -5,6 +5,7 @@ import { PcibackError } from '../../src/errors.ts';
 import { FrontRing } from '../../src/host/front-ring.ts';
 import { Hypervisor } from '../../src/host/hypervisor.ts';
 import { OpWord } from '../../src/ring/layout.ts';
+import { patience } from '../bounds.ts';
 import { domid, LoopbackDirectory, noiseOp, opWords, setUp } from './loopback-setting.ts';
 
 const reasonOf = (action: () => unknown): string => {
@@ -203,7 +204,7 @@ describe('the native responder', () => {
       op[OpWord.cmd] = cmd;
       op[OpWord.offset] = offset;
       op[OpWord.size] = size;
-      expect(front.exchange(op)).toBe(true);
+      expect(front.exchange(op, patience)).toBe(true);
       return [op[OpWord.err] ?? 1, op[OpWord.value] ?? 0];
     };
     expect(ask(0, 0x10, 4)).toEqual([0, 0x13121110]);

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Header } from '../../src/config-space/bits.ts';
 import { ringStore } from '../../src/backend/resume.ts';
@@ -33,7 +32,7 @@ describe('a daemon that is killed', () => {
     for (let death = 1; death <= 3; death += 1) {
       await host.restart();
       expect(host.count('guest.adopted')).toBe(2);
-      await sleep(100);
+      await host.untilAnswered(...guests);
     }
     for (const guest of guests) await guest.call('stopLoad', {});
     for (const load of loads) {
@@ -241,7 +240,7 @@ describe('what happens while there is no daemon', () => {
     // The worker answers whatever the main thread is at.
     const recorded = (): unknown => rings.load(() => expect.unreachable()).get('1');
     const { ref: grantRef, port } = guest.ring;
-    await expect.poll(recorded, { timeout: 10_000 }).toMatchObject({ grantRef, port });
+    await expect.poll(recorded).toMatchObject({ grantRef, port });
     other.close();
     expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
   });
@@ -308,9 +307,7 @@ describe('an orderly end', () => {
     await using host = await DaemonHost.start(nvme);
     await using guest = await Script.begin(host, 1);
     await guest.connect(nvme);
-    const begin = performance.now();
     expect(await host.stop('SIGTERM')).toBe(0);
-    expect(performance.now() - begin).toBeLessThan(8_000);
     expect(host.hardware(nvme).resets).toBe(1);
     await host.serve();
   });

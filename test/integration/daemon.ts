@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { BackendEvent, BackendStatus, Sbdf } from 'pciback';
 import { ControlClient } from '../../src/monitor/index.ts';
 import { writeFunction } from '../host/support/tree.ts';
-import { Surroundings, captures, hideList, within } from './surroundings.ts';
+import { patience, within } from '../bounds.ts';
+import { Surroundings, captures, hideList } from './surroundings.ts';
 
 /** The command as it is installed. */
 export const pciback = fileURLToPath(new URL('../../dist/bundle/main.js', import.meta.url));
@@ -89,12 +90,12 @@ export class DaemonHost extends Surroundings {
 
   override async status(): Promise<BackendStatus> {
     if (!this.#control) throw new Error('no daemon runs');
-    return this.#control.call<BackendStatus>('status');
+    return this.#control.call<BackendStatus>('status', {}, { timeoutMs: patience });
   }
 
   /** Asks the daemon for something else than its status. */
   async ask(method: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
-    return this.#control?.call(method, params);
+    return this.#control?.call(method, params, { timeoutMs: patience });
   }
 
   /** Ends the daemon: without a word with SIGKILL, in an orderly way with SIGTERM. */

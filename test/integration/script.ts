@@ -4,7 +4,8 @@ import { again } from 'pciback/xenstore';
 import { FrontRing } from '../../src/host/index.ts';
 import { Command, OpWord, opSize } from '../../src/ring/layout.ts';
 import { XenbusState, backendPath, domainPath, errorPath, frontendPath } from '../../src/xenbus/index.ts';
-import { type Surroundings, within } from './surroundings.ts';
+import { patience, within } from '../bounds.ts';
+import type { Surroundings } from './surroundings.ts';
 import { WriteLog } from './write-log.ts';
 
 const { Initialising, Initialised, Connected, Reconfiguring, Reconfigured } = XenbusState;
@@ -41,7 +42,7 @@ export class Script implements AsyncDisposable {
         await reader.read(domainPath(domid));
         return (await host.xenstore.isIntroduced(domid)) ? true : again;
       },
-      { timeoutMs: 10_000 },
+      { timeoutMs: patience },
     );
     return new Script(host, domid, await WriteLog.of(host.directory, backendPath(domid)));
   }

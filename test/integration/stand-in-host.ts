@@ -7,7 +7,8 @@ import type { BackendEvent, BackendStatus, Sbdf } from 'pciback';
 import { ControlClient } from '../../src/monitor/index.ts';
 import { writeFunction } from '../host/support/tree.ts';
 import { pciback } from './daemon.ts';
-import { Surroundings, captures, hideList, within } from './surroundings.ts';
+import { patience, within } from '../bounds.ts';
+import { Surroundings, captures, hideList } from './surroundings.ts';
 
 export interface Served {
   readonly process: ChildProcess;
@@ -101,7 +102,7 @@ export class StandInHost extends Surroundings {
   override async status(): Promise<BackendStatus> {
     const client = await ControlClient.connect(join(this.directory, 'state/control.sock'));
     try {
-      return await client.call<BackendStatus>('status');
+      return await client.call<BackendStatus>('status', {}, { timeoutMs: patience });
     } finally {
       client.close();
     }

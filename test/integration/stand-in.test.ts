@@ -8,7 +8,7 @@ import { StandInHost } from './stand-in-host.ts';
 import { Script } from './script.ts';
 import { e1000e, nvme, within, xhci } from './surroundings.ts';
 
-/** These front-ends give a request up after 2 s. */
+/** A request is lost that no back-end answers as long as the front-end waits for it. */
 const unharmed = (report: LoadReport, what: string): void => {
   console.log(`${what}: ${report.requests} requests, the longest took ${report.longest.toFixed(1)} ms`);
   expect(report).toMatchObject({ lost: 0, wrong: 0, examples: [] });

@@ -16,6 +16,9 @@ import { XenstoreClient, again } from 'pciback/xenstore';
 import { GuestProcess, createDomain, destroyDomain } from 'pciback/xpci';
 import { Subject, concatMap, filter, firstValueFrom, timer } from 'rxjs';
 import { type ModelFunction, openModel } from '../../src/host/index.ts';
+import { patience, within } from '../bounds.ts';
+
+export { within };
 
 /** The bundled captures, whatever this machine has. */
 export const captures: readonly FunctionFacts[] = demoInventory(1, {
@@ -38,9 +41,6 @@ export const graphics = at('0000:45:00.0');
 export const hdmiAudio = at('0000:45:00.1');
 export const igb = at('0000:46:00.0');
 export const igbvf = at('0000:46:10.0');
-
-/** Longer than anything takes, shorter than a test: what is missing after it does not come. */
-const patience = 8_000;
 
 export type Variant = 'linux' | 'netbsd' | 'minios';
 
@@ -155,12 +155,22 @@ export abstract class Surroundings implements AsyncDisposable {
     return detach(this.xenstore, domid, functions, { timeoutMs: patience });
   }
 
-  /** Starts the guest of a domain that exists. */
+  /** Starts the guest of a domain that exists. It gives no request up while the test still waits for its answer. */
   guestProcess(domid: number, variant: Variant = 'linux'): GuestProcess {
-    const guest = new GuestProcess({ directory: this.directory, domid, variant });
+    const { directory } = this;
+    const guest = new GuestProcess({ directory, domid, variant, ...(variant === 'linux' && { patience }) });
     this.#guests.add(guest);
     void guest.exited.then(() => this.#guests.delete(guest));
     return guest;
+  }
+
+  /** Waits until guests that make requests without end have been answered some more. */
+  async untilAnswered(...guests: readonly GuestProcess[]): Promise<void> {
+    const answered = guests.map(async (guest) => {
+      const { requests } = await guest.call('status', {});
+      while ((await guest.call('status', {})).requests === requests);
+    });
+    await within(Promise.all(answered), () => 'more answers');
   }
 
   /** What a toolstack does for `pci = [...]`; then the guest boots and scans its bus. */
@@ -237,18 +247,5 @@ function commandLine(pid: string): readonly string[] {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
   } catch {
     return [];
-  }
-}
-
-/** Rejects, saying what was waited for, when that takes too long. */
-export async function within<T>(wanted: Promise<T>, what: () => string): Promise<T> {
-  let alarm: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    alarm = setTimeout(() => reject(new Error(`waited in vain for ${what()}`)), patience);
-  });
-  try {
-    return await Promise.race([wanted, late]);
-  } finally {
-    clearTimeout(alarm);
   }
 }

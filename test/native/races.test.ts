@@ -7,11 +7,10 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Hypervisor } from '../../src/host/hypervisor.ts';
 import type { Ring } from '../../src/host/platform.ts';
 import { OpWord } from '../../src/ring/layout.ts';
+import { patience } from '../bounds.ts';
 import { addonPath, LoopbackDirectory } from '../host/loopback-setting.ts';
 
 const domid = 1;
-// Other programs may leave us one processor, on which two processes seldom meet.
-const timeout = 60_000;
 
 interface Match {
   readonly ring: Ring;
@@ -25,9 +24,13 @@ interface Match {
 async function meet(role: string, rounds = 0, wake: (ring: Ring) => void = () => undefined): Promise<Match> {
   const directory = new LoopbackDirectory();
   const program = join(import.meta.dirname, 'programs/guest.mjs');
-  const guest: ChildProcess = fork(program, [addonPath, directory.path, role, String(rounds)], {
-    execArgv: [],
-  });
+  const guest: ChildProcess = fork(
+    program,
+    [addonPath, directory.path, role, String(rounds), String(patience)],
+    {
+      execArgv: [],
+    },
+  );
   onTestFinished(() => void guest.kill());
   const [{ ref, port }] = (await once(guest, 'message')) as [{ ref: number; port: number }];
   const hypervisor = Hypervisor.loopback(directory.path);
@@ -46,7 +49,7 @@ async function meet(role: string, rounds = 0, wake: (ring: Ring) => void = () =>
 
 const complement = (ring: Ring): number => ~(ring.op[OpWord.offset] ?? 0);
 
-test('no bit of the flags is lost while bit 0 is cleared', { timeout }, async () => {
+test('no bit of the flags is lost while bit 0 is cleared', async () => {
   const { ring, tell, result } = await meet('count');
   tell();
   for (let answered = 0; answered < 200_000; await turn())
@@ -57,32 +60,28 @@ test('no bit of the flags is lost while bit 0 is cleared', { timeout }, async ()
   expect(found).toBe(counted);
 });
 
-test(
-  'what is decided on does not change any more, and is what the answer is compared with',
-  { timeout },
-  async () => {
-    const { ring, tell, result } = await meet('flip');
-    tell();
-    const outcomes = { published: 0, abandoned: 0, vanished: 0 };
-    // The guest may tear the copy; it is one copy all the same.
-    let torn = 0;
-    for (; outcomes.published < 100 || outcomes.abandoned < 100 || torn < 100; await turn()) {
-      for (let i = 0; i < 1000; i++) {
-        if (ring.look(1) !== 'request') continue;
-        const decidedOn = ring.op.slice();
-        if (decidedOn[0] !== decidedOn[136]) torn++;
-        outcomes[ring.answer(0, 0, 0)]++;
-        if (ring.op.some((word, index) => word !== decidedOn[index]))
-          expect.unreachable('the copy has changed');
-      }
+test('what is decided on does not change any more, and is what the answer is compared with', async () => {
+  const { ring, tell, result } = await meet('flip');
+  tell();
+  const outcomes = { published: 0, abandoned: 0, vanished: 0 };
+  // The guest may tear the copy; it is one copy all the same.
+  let torn = 0;
+  for (; outcomes.published < 100 || outcomes.abandoned < 100 || torn < 100; await turn()) {
+    for (let i = 0; i < 1000; i++) {
+      if (ring.look(1) !== 'request') continue;
+      const decidedOn = ring.op.slice();
+      if (decidedOn[0] !== decidedOn[136]) torn++;
+      outcomes[ring.answer(0, 0, 0)]++;
+      if (ring.op.some((word, index) => word !== decidedOn[index]))
+        expect.unreachable('the copy has changed');
     }
-    tell();
-    expect(await result).toBe('done');
-    expect(outcomes.vanished).toBe(0);
-  },
-);
+  }
+  tell();
+  expect(await result).toBe('done');
+  expect(outcomes.vanished).toBe(0);
+});
 
-test('a hundred thousand requests, and each has its answer', { timeout }, async () => {
+test('a hundred thousand requests, and each has its answer', async () => {
   const { tell, result } = await meet('ask', 100_000, (woken) => {
     while (woken.look(4096) === 'request') woken.answer(0, complement(woken), 0);
     woken.rearm();
@@ -91,7 +90,7 @@ test('a hundred thousand requests, and each has its answer', { timeout }, async 
   expect(await result).toBe(0);
 });
 
-test('no wake-up is lost between looking and sleeping', { timeout }, async () => {
+test('no wake-up is lost between looking and sleeping', async () => {
   const { tell, result } = await meet('wait', 5000, (woken) => {
     if (woken.look(1) === 'request') woken.answer(0, complement(woken), 0);
     woken.rearm();
@@ -100,7 +99,7 @@ test('no wake-up is lost between looking and sleeping', { timeout }, async () =>
   expect(await result).toBe(0);
 });
 
-test('a storm of events costs one wake for each time they are asked for', { timeout }, async () => {
+test('a storm of events costs one wake for each time they are asked for', async () => {
   let wakes = 0;
   const { ring, tell, result, over } = await meet('storm', 200_000, () => wakes++);
   tell();

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, test, type TestContext } from 'vitest';
+import { longest, patience } from '../bounds.ts';
 import { addonPath, LoopbackDirectory } from '../host/loopback-setting.ts';
 
 const program = join(import.meta.dirname, 'programs/teardown.mjs');
@@ -23,7 +24,7 @@ async function run(scenario: string, { onTestFinished }: TestContext): Promise<E
   const { path } = new LoopbackDirectory(onTestFinished);
   const child = spawn(process.execPath, ['--expose-gc', program, addonPath, path, scenario], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: longest,
     killSignal: 'SIGKILL',
   });
   const [output, errors, [code, signal]] = await Promise.all([
@@ -34,7 +35,7 @@ async function run(scenario: string, { onTestFinished }: TestContext): Promise<E
   return { output, errors, code, signal };
 }
 
-describe.concurrent('teardown', { timeout: 70_000 }, () => {
+describe.concurrent('teardown', { timeout: longest + patience }, () => {
   test.for(scenarios.filter((name) => name !== fatal))('%s', async (scenario, context) => {
     expect(await run(scenario, context)).toEqual({ output: 'fine\n', errors: '', code: 0, signal: null });
   });

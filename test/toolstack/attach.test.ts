@@ -11,6 +11,7 @@ import {
   frontendPath,
   XenbusState,
 } from '../../src/xenbus/index.ts';
+import { impatience, patience } from '../bounds.ts';
 import { followChange, Loopback, PlayedBackend } from './loopback.ts';
 
 const domid = 5;
@@ -25,7 +26,7 @@ const nvme: FunctionToAttach = {
   name: 'disk0',
 };
 /** Long enough for anything that happens at all. */
-const patient = { timeoutMs: 5000 };
+const patient = { timeoutMs: patience };
 /** For what never happens. */
 const impatient = { timeoutMs: 200 };
 
@@ -53,7 +54,7 @@ async function startGuest(...functions: readonly FunctionToAttach[]): Promise<vo
 
 describe('the first function of a guest', () => {
   it('begins where the back-end of a kernel looks away, if that is asked for', async () => {
-    const attached = attach(loopback.store, domid, [nic], { ...impatient, unseenByKernel: true });
+    const attached = attach(loopback.store, domid, [nic], { timeoutMs: impatience, unseenByKernel: true });
     await expect.poll(() => loopback.store.read(`${backend}/state`)).toBe(String(InitWait));
     expect(await attached).toMatchObject({ outcome: 'timed out' });
   });
@@ -210,6 +211,7 @@ describe('a function that has been given away', () => {
 
   it('goes to one of two who ask at the same time', async () => {
     await loopback.createDomain(6);
+    await introduced(6);
     const results = await Promise.all(
       [5, 6].map((each) =>
         attach(loopback.store, each, [nic], impatient).then(
@@ -252,7 +254,7 @@ describe('an attach that comes to nothing', () => {
 
   it('keeps a function that the guest may have begun to use', async () => {
     await startGuest(nic);
-    const added = attach(loopback.store, domid, [nvme], { timeoutMs: 500 });
+    const added = attach(loopback.store, domid, [nvme], { timeoutMs: impatience });
     await loopback.awaitValue(`${backend}/state`, '7');
     await loopback.setState(frontend, XenbusState.Reconfiguring);
     await played.scan();
@@ -332,7 +334,7 @@ describe('an attach that comes to nothing', () => {
 
   it('is undone when it is interrupted', async () => {
     const interrupt = new AbortController();
-    const attached = attach(loopback.store, domid, [nic], { timeoutMs: 5000, signal: interrupt.signal });
+    const attached = attach(loopback.store, domid, [nic], { ...patient, signal: interrupt.signal });
     await loopback.awaitValue(`${backend}/num_devs`, '1');
     interrupt.abort(new Error('interrupted'));
     await expect(attached).rejects.toThrow('interrupted');

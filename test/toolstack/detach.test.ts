@@ -4,13 +4,14 @@ import { attach } from '../../src/toolstack/attach.ts';
 import { detach } from '../../src/toolstack/detach.ts';
 import { defaultPciOptions } from '../../src/toolstack/pci-options.ts';
 import { backendPath, frontendPath, XenbusState } from '../../src/xenbus/index.ts';
+import { patience } from '../bounds.ts';
 import { followChange, Loopback, PlayedBackend } from './loopback.ts';
 
 const domid = 5;
 const [backend, frontend] = [backendPath(domid), frontendPath(domid)];
 const { Initialised, Connected, Closing, Closed } = XenbusState;
 const [a, b, c] = [makeSbdf(0, 3, 0, 0), makeSbdf(0, 4, 0, 1), makeSbdf(0, 5, 0, 0)];
-const patient = { timeoutMs: 5000 };
+const patient = { timeoutMs: patience };
 const impatient = { timeoutMs: 200 };
 
 let loopback: Loopback;

@@ -7,6 +7,7 @@ import { formatVdev, makeSbdf } from '../../src/address.ts';
 import { backendPath, frontendPath, XenbusState } from '../../src/xenbus/index.ts';
 import { again, XenstoreClient } from '../../src/xenstore/index.ts';
 import { Xenstored } from '../../src/xenstore/server/index.ts';
+import { patience } from '../bounds.ts';
 
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
   XenbusState;
@@ -62,7 +63,7 @@ export class Loopback {
   /** Waits until the key has this value. */
   async awaitValue(path: string, value: string): Promise<void> {
     await this.store.wait(async (reader) => ((await reader.read(path)) === value ? true : again), {
-      timeoutMs: 5000,
+      timeoutMs: patience,
       what: `${path} = ${value}`,
     });
   }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { firstValueFrom, filter, toArray } from 'rxjs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConnectionLost, XenstoreClient, xenstoredSocketPath } from '../../src/xenstore/index.ts';
 import { MessageType } from '../../src/xenstore/wire.ts';
 import { agreeable, ScriptedServer } from './scripted-server.ts';
@@ -95,6 +95,8 @@ describe('closing', () => {
   });
 
   test('ends the search for another connection', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
     const server = new ScriptedServer(silent);
     const client = await server.client();
     server.listening = false;
@@ -103,7 +105,9 @@ describe('closing', () => {
     client.close();
     expect(await waiting).toMatchObject([{ status: 'rejected', reason: { retryable: true } }]);
     server.listening = true;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // Longer than any pause between two attempts.
+    vi.advanceTimersByTime(60_000);
+    await new Promise(setImmediate);
     expect(server.connections).toHaveLength(1);
   });
 });

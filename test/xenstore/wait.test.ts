@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { again, Again, type XenstoreReader } from '../../src/xenstore/index.ts';
 import { decodeStrings, MessageType } from '../../src/xenstore/wire.ts';
+import { patience } from '../bounds.ts';
 import { type ScriptedServer, storeServer } from './scripted-server.ts';
 
 const settle = async (): Promise<void> => {
@@ -19,7 +20,7 @@ function watched(server: ScriptedServer): string[] {
   return paths.sort();
 }
 
-const timeoutMs = 10_000;
+const timeoutMs = patience;
 
 describe('waiting', () => {
   test('ends at once when there is nothing to wait for', async () => {

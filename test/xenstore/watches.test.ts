@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { config, map } from 'rxjs';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ConnectionLost, type XenstoreClient } from '../../src/xenstore/index.ts';
 import { maxPendingPaths } from '../../src/xenstore/watches.ts';
 import { decodeStrings, encodeMessage, encodeStrings, MessageType } from '../../src/xenstore/wire.ts';
@@ -183,7 +183,7 @@ describe('events', () => {
     const heard = listen(client, '/a');
     await settle();
     await client.write('/a', '1');
-    await vi.waitFor(() => expect(uncaught).toHaveLength(2));
+    await expect.poll(() => uncaught).toHaveLength(2);
     config.onUnhandledError = null;
     expect(heard).toEqual(['/a', '/a']);
     expect(broken).toEqual(['a defect of an operator']);

@@ -1,6 +1,7 @@
 /** The guests of this folder against the real daemon. */
 import { expect, test } from 'vitest';
 import { createDomain, destroyDomain, GuestProcess, type GuestProcessOptions } from '../../src/xpci/index.ts';
+import { patience } from '../bounds.ts';
 import { LoopbackHost } from '../foreign/daemon.ts';
 
 const functions = ['0000:03:00.0', '0000:04:00.0'];
@@ -11,7 +12,7 @@ async function attached(options: Partial<GuestProcessOptions> = {}) {
     await host.serve(functions.map((address) => `(${address})`).join(''));
     await createDomain(host.directory, 7);
     await host.pciback('attach', '7', ...functions);
-    return { host, guest: new GuestProcess({ directory: host.directory, domid: 7, ...options }) };
+    return { host, guest: new GuestProcess({ directory: host.directory, domid: 7, patience, ...options }) };
   } catch (error) {
     await host[Symbol.asyncDispose]();
     throw error;

@@ -1,14 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { GuestGone, type GuestEvent } from '../../src/xpci/index.ts';
+import { GuestGone, type GuestEvent, type GuestProcessOptions } from '../../src/xpci/index.ts';
 import { networkAdapter } from './fake-host.ts';
 import { TinyBackend } from './tiny-backend.ts';
 
-async function connected(variant: 'linux' | 'netbsd' | 'minios' = 'linux') {
+async function connected(options: Partial<GuestProcessOptions> = {}) {
   const backend = await TinyBackend.start();
   backend.host.add(0, 0, networkAdapter());
-  const guest = await backend.startGuest(5, { variant });
+  const guest = await backend.startGuest(5, options);
   await backend.offer(5);
   await guest.connected();
   return { backend, guest };
@@ -17,7 +17,7 @@ async function connected(variant: 'linux' | 'netbsd' | 'minios' = 'linux') {
 test.each(['linux', 'netbsd', 'minios'] as const)(
   'a %s guest connects over the real wire and finds its function',
   async (variant) => {
-    const { backend, guest } = await connected(variant);
+    const { backend, guest } = await connected({ variant });
     await using _ = backend;
     const status = await guest.call('status', {});
     expect(status).toMatchObject({ domid: 5, variant, connected: true, lost: 0 });
@@ -51,7 +51,11 @@ test('MSI-X vectors arrive, and the interrupts on them', async () => {
 test('a load counts its requests and loses none', async () => {
   const { backend, guest } = await connected();
   await using _ = backend;
-  const report = await guest.call('load', { seconds: 0.3 });
+  const load = guest.call('load', { seconds: 60 });
+  const before = backend.host.log.length;
+  await expect.poll(() => backend.host.log.length).toBeGreaterThan(before + 100);
+  await guest.call('stopLoad', {});
+  const report = await load;
   expect(report).toMatchObject({ lost: 0, wrong: 0, examples: [] });
   expect(report.requests).toBeGreaterThan(10);
 });
@@ -72,11 +76,13 @@ test('a load notices answers that are wrong', async () => {
 });
 
 test('a load notices requests that are not answered', async () => {
-  const { backend, guest } = await connected();
+  const { backend, guest } = await connected({ patience: 500 });
   await using _ = backend;
+  const load = guest.call('load', { seconds: 60 });
   backend.isDeaf = true;
-  const report = await guest.call('load', { seconds: 0.01 });
-  expect(report.lost).toBeGreaterThan(0);
+  await expect.poll(async () => (await guest.call('status', {})).lost).toBeGreaterThan(0);
+  await guest.call('stopLoad', {});
+  expect((await load).lost).toBeGreaterThan(0);
 });
 
 test('a guest is hostile on command, and reports each attempt', async () => {

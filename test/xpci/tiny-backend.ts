@@ -10,9 +10,8 @@ import type { Ring } from '../../src/host/platform.ts';
 import { again, XenstoreClient } from '../../src/xenstore/index.ts';
 import { Xenstored } from '../../src/xenstore/server/index.ts';
 import { createDomain, GuestProcess, type GuestProcessOptions } from '../../src/xpci/index.ts';
+import { patience } from '../bounds.ts';
 import { FakeHost } from './fake-host.ts';
-
-const patience = 10_000;
 
 export class TinyBackend implements AsyncDisposable {
   readonly host = new FakeHost();
@@ -44,7 +43,7 @@ export class TinyBackend implements AsyncDisposable {
   /** Makes a domain and its guest's process. */
   async startGuest(domid: number, options: Partial<GuestProcessOptions> = {}): Promise<GuestProcess> {
     await createDomain(this.directory, domid);
-    const guest = new GuestProcess({ directory: this.directory, domid, ...options });
+    const guest = new GuestProcess({ directory: this.directory, domid, patience, ...options });
     this.#guests.push(guest);
     return guest;
   }

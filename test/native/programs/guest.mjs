@@ -1,10 +1,11 @@
-// A guest in a process of its own: guest.mjs ADDON DIRECTORY ROLE ROUNDS. Sends { ref, port }, and what it found at the end.
+// A guest in a process of its own: guest.mjs ADDON DIRECTORY ROLE ROUNDS PATIENCE. Sends { ref, port }, and what it found at the end.
 import { createRequire } from 'node:module';
 import { setImmediate as turn } from 'node:timers/promises';
 
-const [addon, directory, role, rounds] = process.argv.slice(2);
+const [addon, directory, role, rounds, patience] = process.argv.slice(2);
 const { FrontRing } = createRequire(import.meta.url)(addon);
 const count = Number(rounds);
+const longest = Number(patience);
 const front = new FrontRing(directory, 1, 8, 2, 0);
 const page = new Int32Array(front.page);
 
@@ -38,7 +39,7 @@ const roles = {
     for (let i = 0; i < count; i++) {
       op[5] = i;
       op[7] = 0;
-      if (!front.exchange(op, 10_000) || op[7] !== ~i) wrong++;
+      if (!front.exchange(op, longest) || op[7] !== ~i) wrong++;
     }
     return wrong;
   },
@@ -50,7 +51,7 @@ const roles = {
     for (let i = 0; i < count; i++) {
       op[5] = i;
       front.submit(op);
-      do if (!front.waitEvent(10_000)) wrong++;
+      do if (!front.waitEvent(longest)) wrong++;
       while (!front.poll(op));
       if (op[7] !== ~i) wrong++;
     }
