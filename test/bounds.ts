@@ -7,7 +7,10 @@
 export const patience = 20_000;
 
 /** Milliseconds for a whole test, or for a hook. */
-export const longest = 120_000;
+export const longest = 300_000;
+
+/** Milliseconds in which something is repeated often enough, by a machine that cannot do it as often as the test would like. */
+export const often = 10_000;
 
 /**
  * Milliseconds after which a step is given up that is meant to be given up, where the test has to do something within that

@@ -1,11 +1,11 @@
-// A guest in a process of its own: guest.mjs ADDON DIRECTORY ROLE ROUNDS PATIENCE. Sends { ref, port }, and what it found at the end.
+// A guest in a process of its own: guest.mjs ADDON DIRECTORY ROLE ROUNDS PATIENCE OFTEN. Sends { ref, port }, and what it found at
+// the end. It makes so many rounds, or as many as it can in OFTEN milliseconds, and waits PATIENCE for each answer.
 import { createRequire } from 'node:module';
 import { setImmediate as turn } from 'node:timers/promises';
 
-const [addon, directory, role, rounds, patience] = process.argv.slice(2);
+const [addon, directory, role, ...numbers] = process.argv.slice(2);
+const [rounds, patience, often] = numbers.map(Number);
 const { FrontRing } = createRequire(import.meta.url)(addon);
-const count = Number(rounds);
-const longest = Number(patience);
 const front = new FrontRing(directory, 1, 8, 2, 0);
 const page = new Int32Array(front.page);
 
@@ -35,34 +35,40 @@ const roles = {
   // Asks and checks each answer.
   ask() {
     const op = new Int32Array(137);
-    let wrong = 0;
-    for (let i = 0; i < count; i++) {
+    return repeat((i) => {
       op[5] = i;
       op[7] = 0;
-      if (!front.exchange(op, longest) || op[7] !== ~i) wrong++;
-    }
-    return wrong;
+      return front.exchange(op, patience) && op[7] === ~i;
+    });
   },
 
   // Asks, sleeps until the answer's event, asks again: every request finds the other side asleep.
   wait() {
     const op = new Int32Array(137);
-    let wrong = 0;
-    for (let i = 0; i < count; i++) {
+    return repeat((i) => {
+      let told = true;
       op[5] = i;
       front.submit(op);
-      do if (!front.waitEvent(longest)) wrong++;
+      do told = front.waitEvent(patience) && told;
       while (!front.poll(op));
-      if (op[7] !== ~i) wrong++;
-    }
-    return wrong;
+      return told && op[7] === ~i;
+    });
   },
 
   storm() {
-    for (let i = 0; i < count; i++) front.notify();
+    for (let i = 0; i < rounds; i++) front.notify();
     return 'done';
   },
 };
+
+/** Counts the rounds, and those that went wrong. */
+function repeat(round) {
+  const end = performance.now() + often;
+  let wrong = 0;
+  let made = 0;
+  while (made < rounds && performance.now() < end) if (!round(made++)) wrong++;
+  return { made, wrong };
+}
 
 async function untilStopped(work) {
   const stop = new AbortController();
