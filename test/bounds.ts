@@ -4,7 +4,7 @@
  */
 
 /** Milliseconds to wait for one thing. Nothing takes this long, so what is missing after it does not come. */
-export const patience = 20_000;
+export const patience = 60_000;
 
 /** Milliseconds for a whole test, or for a hook. */
 export const longest = 300_000;

@@ -114,6 +114,24 @@ describe('a read', () => {
     expect([front.waitEvent(patience), front.waitEvent(0)]).toEqual([true, false]);
   });
 
+  // The counter of reads lies in the request, and counts between the decision and the answer: 1 as a number of 64 bits.
+  test.each<[string, number, string, Fields]>([
+    ['offset and size', OpWord.offset, '-2 0x0', { offset: 0, size: 0x3ff0_0000 }],
+    ['bus and function', OpWord.bus, '-1 0x7', { bus: 0, devfn: 0x3ff0_0000 }],
+    ['segment and error', OpWord.err, '-1 0x7', { domain: 0x3ff0_0000 }],
+  ])('is not answered when its %s change while it is decided on (XSA-155)', (_, word, answer, changed) => {
+    const { ring, front, withoutFile } = connect();
+    const reads = new Float64Array(front.page, 4 + 4 * word, 1);
+    ring.answerReads([{ ...withoutFile, table: { ...withoutFile.table, reads } }]);
+    // What is in the page by then is a request of its own, and answered for what it is.
+    const op = request();
+    front.submit(op);
+    expect([ring.look(1, 1, 8), ring.abandoned, ring.answered]).toEqual(['idle', 1, 1]);
+    expect(front.poll(op)).toBe(true);
+    expect(`${op[OpWord.err]} 0x${(op[OpWord.value] ?? 0).toString(16)}`).toBe(answer);
+    for (const [name, now] of Object.entries(changed)) expect(op[OpWord[name as keyof Fields]]).toBe(now);
+  });
+
   test('counts when it succeeds, and not when there is no such register', () => {
     const { ring, filter, withFile, ask } = connect();
     ring.answerReads([withFile]);
@@ -282,16 +300,16 @@ describe('a look', () => {
   });
 
   test('ends when its batch is spent, and so much the sooner when the guest lets it wait', async () => {
-    const { ring, look, finish, answers } = await serve(20);
-    // The first request may be there at once. In 20 milliseconds there are many more turns than the batch has.
-    expect(look(1000)).toBe('busy');
-    expect([1, 2]).toContain(ring.answered);
-    expect(ring.spent).toBeGreaterThanOrEqual(1000);
+    const { ring, look, finish, answers } = await serve(100);
+    // The guest asks eight times in all. In 100 milliseconds there are many more turns than the batch has, whoever else has a processor.
+    expect(look(100)).toBe('busy');
+    expect(ring.answered).toBeLessThanOrEqual(7);
+    expect(ring.spent).toBeGreaterThanOrEqual(100);
     let before = ring.spent;
-    while (look(1000) === 'busy') before = ring.spent;
+    while (look(100) === 'busy') before = ring.spent;
     expect(ring.answered).toBe(7);
     // It has waited for what it leaves to JavaScript as well.
-    expect(ring.spent - before).toBeGreaterThanOrEqual(1000);
+    expect(ring.spent - before).toBeGreaterThanOrEqual(100);
     expect(await finish()).toEqual(answers);
   });
 

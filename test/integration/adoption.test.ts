@@ -172,6 +172,25 @@ describe('what happens while there is no daemon', () => {
     expect(host.hardware(nvme).resets).toBe(1);
   });
 
+  test('a domain is destroyed and its id used again: what it had is reset, and none of the new one’s', async () => {
+    await using host = await DaemonHost.start(nvme, e1000e);
+    await using former = await Script.begin(host, 1);
+    await former.connect(nvme);
+    await host.stop('SIGKILL');
+    await host.destroyDomain(1);
+    await former.removeBackend();
+    await using guest = await Script.begin(host, 1);
+    await guest.create(e1000e);
+    await host.serve();
+    await guest.untilBack('state', Initialised);
+    await host.untilHidden(nvme);
+    expect(host.hardware(nvme).resets).toBe(1);
+    await guest.publish();
+    await guest.untilBack('state', Connected);
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x10d3_8086 });
+    expect(await stateOf(host, '0000:41:00.0')).toBe('connected 1');
+  });
+
   test('the toolstack takes the whole device away', async () => {
     await using host = await DaemonHost.start(nvme);
     await using guest = await Script.begin(host, 1);

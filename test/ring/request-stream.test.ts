@@ -173,6 +173,24 @@ test('a storm of notifications masks the channel for a bounded time and is told 
   expect(storms).toEqual([defaultPacing.idleWakeups + 1]);
 });
 
+test('in a storm the channel stays masked, each time for longer, and nothing is looked at meanwhile', () => {
+  const ring = new FakeRing();
+  const wakes = new Subject<void>();
+  requestStream(ring, wakes).subscribe();
+  for (let wake = 0; wake < defaultPacing.idleWakeups; wake++) wakes.next();
+  const { longestMask } = defaultPacing;
+  for (let pause = 1; pause < 2 * longestMask; pause++) {
+    const before = ring.armed;
+    wakes.next();
+    const looks = ring.looks.length;
+    wakes.next();
+    vi.advanceTimersByTime(Math.min(pause, longestMask) - 1);
+    expect([ring.armed, ring.looks.length]).toEqual([before, looks]);
+    vi.advanceTimersByTime(1);
+    expect(ring.armed).toBe(before + 1);
+  }
+});
+
 test('a request ends the storm', () => {
   const ring = new FakeRing();
   const wakes = new Subject<void>();

@@ -170,6 +170,15 @@ describe('MSI-X', () => {
     ask(guest, disableMsix);
     expect(guest.pirqs.held.size).toBe(0);
   });
+
+  it('cannot be asked for one vector more than a page has, however large the table is', () => {
+    const guest = guestWith({ rows: { ...nic, 0xa2: 'ff07', 0xa4: '00000000', 0xa8: '00000100' } });
+    // Beyond the page there is no entry, which must not be taken for one that nobody has named yet.
+    const entries = Array.from({ length: 128 }, (_, i) => i + 1);
+    expect(ask(guest, enableMsix, entries, 129)).toBe(-5);
+    expect([guest.operations.value, guest.operations.vectors]).toEqual([129, 0]);
+    expect([guest.pirqs.next, guest.written()]).toEqual([0x37, []]);
+  });
 });
 
 describe('switching off', () => {

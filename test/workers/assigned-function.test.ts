@@ -9,6 +9,8 @@ import { defaultMode, seize } from '../../src/config-space/index.ts';
 import { PcibackError } from '../../src/errors.ts';
 import { type Delay, type FunctionFacts, LoopbackPlatform, captureInventory } from '../../src/host/index.ts';
 import type { Belongings } from '../../src/host/platform.ts';
+import { grantMsix } from '../../src/ring/vectors.ts';
+import { opWords } from '../host/loopback-setting.ts';
 import { AssignedFunction } from '../../workers/assigned-function.ts';
 import type { Assignment, FromWorker } from '../../workers/messages.ts';
 
@@ -99,6 +101,33 @@ test('a reset that the guest asked for gives nothing back once the function is t
   endOfOurs();
   await released;
   expect(hardware.read(command, 2) & master).toBe(0);
+});
+
+test('a function masters no bus any more when anything of it is unmapped or taken (XSA-302)', async () => {
+  const assigned = assign(hidden);
+  await assigned.bind();
+  assigned.connect();
+  assigned.filter.write(command, 2, 0x7);
+  const op = new Int32Array(opWords);
+  expect(grantMsix(assigned, op, 1)).toBe(true);
+  const hardware = platform.openFunction(facts.sbdf);
+  expect(hardware.read(command, 2) & master).toBe(master);
+  const seen: [string, number][] = [];
+  for (const name of ['unmapPirq', 'revoke', 'deassign'] as const) {
+    const before = platform[name].bind(platform) as (...args: unknown[]) => void;
+    vi.spyOn(platform, name).mockImplementation((...args: unknown[]) => {
+      seen.push([name, hardware.read(command, 2) & master]);
+      before(...args);
+    });
+  }
+  const released = assigned.release();
+  (await nextReset())();
+  await released;
+  expect(seen).toEqual([
+    ['unmapPirq', 0],
+    ['revoke', 0],
+    ['deassign', 0],
+  ]);
 });
 
 test('a guest gets its own bits back after the reset that it asked for', async () => {

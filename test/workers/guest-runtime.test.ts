@@ -10,6 +10,7 @@ import {
   type Ring,
   sampleFunction,
 } from '../../src/host/index.ts';
+import { Command as CommandBit, Header } from '../../src/config-space/bits.ts';
 import { compileFilter, defaultMode } from '../../src/config-space/index.ts';
 import { Command, OpWord } from '../../src/ring/index.ts';
 import { GuestRuntime } from '../../workers/guest-runtime.ts';
@@ -90,13 +91,18 @@ function start(platform: LoopbackPlatform, resume?: Resume) {
   return { told, until, step, resumed };
 }
 
-/** Reads a register of the function on this bus: its ids, when no other is named. */
-function ask(front: FrontRing, bus: number, offset = 0): Promise<Int32Array> {
+/** Asks for something of the function on this bus: its ids, unless told otherwise. */
+function ask(
+  front: FrontRing,
+  bus: number,
+  { cmd = Command.confRead, offset = 0, value = 0 }: { cmd?: number; offset?: number; value?: number } = {},
+): Promise<Int32Array> {
   const op = new Int32Array(opWords);
-  op[OpWord.cmd] = Command.confRead;
+  op[OpWord.cmd] = cmd;
   op[OpWord.bus] = bus;
   op[OpWord.offset] = offset;
   op[OpWord.size] = 4;
+  op[OpWord.value] = value;
   const answered = new Promise<Int32Array>((resolve) => {
     front.onEvent(() => {
       if (!front.poll(op)) return;
@@ -229,9 +235,9 @@ test('a guest that is trusted further reads the hardware where it may write that
   hardware.write(offset, 4, seized ^ 0x5a5a_5a5a);
   const now = hardware.read(offset, 4);
   expect(now).not.toBe(seized);
-  expect(answerOf(await ask(front, 3, offset)).value).toBe(seized | 0);
+  expect(answerOf(await ask(front, 3, { offset })).value).toBe(seized | 0);
   await step({ do: 'trust', sbdf: first, mode: permissive });
-  expect(answerOf(await ask(front, 3, offset)).value).toBe(now | 0);
+  expect(answerOf(await ask(front, 3, { offset })).value).toBe(now | 0);
 });
 
 test('a page that is taken away before the guest has been told of it connects no function', async () => {
@@ -245,6 +251,54 @@ test('a page that is taken away before the guest has been told of it connects no
   const before = told.length;
   await step({ do: 'settle' });
   expect(kinds(told.slice(before))).toEqual(['done']);
+});
+
+test('a front-end that is gone on with is notified once, although nothing is in its page', async () => {
+  const { platform, front, resume } = begin();
+  const { resumed } = start(platform, resume);
+  expect(await resumed()).toMatchObject({ hasRing: true });
+  // The one before may have answered it, and died before its notification.
+  expect([front.waitEvent(0), front.waitEvent(0)]).toEqual([true, false]);
+});
+
+test('a front-end that is new is not notified of anything', async () => {
+  const { platform, front, ring, resume } = begin();
+  const { step } = start(platform);
+  for (const assignment of resume.assignments) await step({ do: 'bind', assignment });
+  await step({ do: 'connect', ring, adopted: false });
+  expect(front.waitEvent(0)).toBe(false);
+});
+
+test('writes that are denied are told ever less often', async () => {
+  const { platform, front, resume } = begin();
+  const { resumed, told, until } = start(platform, resume);
+  await resumed();
+  const denials = () => told.flatMap((each) => (each.is === 'denied' ? [each] : []));
+  for (let count = 0; count < 1100; count++) await ask(front, 3, { cmd: Command.confWrite, value: 0x55 });
+  expect(answerOf(await ask(front, 3))).toEqual({ err: 0, value: ids });
+  await until((each) => each.is === 'denied' && each.times === 1000);
+  expect(denials().map(({ sbdf, register, times }) => [sbdf, register, times])).toEqual(
+    [1, 10, 100, 1000].map((times) => [first, 0, times]),
+  );
+  // Of another register, and of another function, each begins anew.
+  await ask(front, 3, { cmd: Command.confWrite, offset: 8, value: 0x55 });
+  await ask(front, 4, { cmd: Command.confWrite, value: 0x55 });
+  await until((each) => each.is === 'denied' && each.sbdf === second);
+  expect(denials().slice(4)).toMatchObject([
+    { sbdf: first, register: 8, times: 1 },
+    { sbdf: second, register: 0, times: 1 },
+  ]);
+});
+
+test('all functions of a guest are quiesced at once', async () => {
+  const { platform, resume } = begin();
+  const { resumed, step } = start(platform, resume);
+  await resumed();
+  const functions = [first, second].map((sbdf) => platform.openFunction(sbdf));
+  onTestFinished(() => functions.forEach((each) => each.close()));
+  for (const each of functions) each.write(Header.command, 2, CommandBit.memory | CommandBit.master);
+  await step({ do: 'quiesce' });
+  expect(functions.map((each) => each.read(Header.command, 2) & CommandBit.master)).toEqual([0, 0]);
 });
 
 test('another ring takes the place of the one that was resumed', async () => {
