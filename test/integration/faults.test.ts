@@ -132,7 +132,7 @@ describe('a worker that dies', () => {
     const over = new AbortController();
     const killer = (async () => {
       // Where a worker takes longer than that to take over, it gets through all the same, in the end.
-      for (let deaths = 0; deaths < 20 && !over.signal.aborted; deaths++) {
+      for (let killed = 0; killed < 20 && !over.signal.aborted; killed++) {
         await sleep(300 + 300 * Math.random());
         await host.backend.killWorker(Math.random() < 0.5 ? 1 : 2);
       }
