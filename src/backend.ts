@@ -27,7 +27,7 @@ import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn
 import { endXenstored } from './backend/xenstored.ts';
 import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
-import { type Inventory, type ResetMethod, setPriorityOfThreads } from './host/index.ts';
+import { allFunctions, type Inventory, type ResetMethod, setPriorityOfThreads } from './host/index.ts';
 import { xenDirectory } from './host/platform.ts';
 import { ControlServer } from './monitor/control-server.ts';
 import { EventOutlet } from './monitor/event-outlet.ts';
@@ -179,7 +179,7 @@ export class PciBackend {
   resetMethods(sbdf: Sbdf): readonly ResetMethod[] {
     const { platform, registry, host } = this.#parts();
     const isHidden = registry.get(sbdf) !== undefined;
-    return resetMethodsOf(platform, host.factsOf(sbdf), host.inventory.functions, isHidden);
+    return resetMethodsOf(platform, host.factsOf(sbdf), allFunctions(host.inventory), isHidden);
   }
 
   /**
@@ -344,7 +344,7 @@ export class PciBackend {
   }
 
   async #hideListed(): Promise<void> {
-    const present = this.inventory.functions.map(({ sbdf }) => sbdf);
+    const present = allFunctions(this.inventory).map(({ sbdf }) => sbdf);
     const { functions, warnings } = functionsToHide(this.#options.hide ?? '', present);
     for (const warning of warnings) this.#emit(warning);
     for (const sbdf of functions) {

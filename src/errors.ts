@@ -12,6 +12,7 @@ export const reasons = {
 
   // --- it makes sense, but cannot be done now ------------------------------------------------------------------------
   'NO-SUCH-FUNCTION': { exitCode: 1, meaning: 'no PCI function has this address on this host' },
+  'NOT-ANSWERING': { exitCode: 1, meaning: 'the function is on the bus, and its registers do not answer' },
   'NO-SUCH-DOMAIN': { exitCode: 1, meaning: 'no domain has this id' },
   'NOT-HIDDEN': { exitCode: 1, meaning: 'the function has not been taken from its host driver' },
   'NO-PASSTHROUGH': { exitCode: 1, meaning: 'the domain was created without a place for PCI functions' },

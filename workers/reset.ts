@@ -64,7 +64,7 @@ async function reset(hardware: HostFunction, { config, virtualFunction }: Seized
   quiesce(hardware);
   // Requests that do not end are ended by the reset: it goes on in any case.
   await until(() => !hasPendingTransactions(hardware, config), pendingPatience);
-  const [method] = hardware.facts.resetMethods;
+  const [method] = hardware.resetMethods;
   if (method === undefined) {
     throw failed(hardware, 'it has no way to be reset', 'reset it by switching the machine off and on');
   }

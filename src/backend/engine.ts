@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Piscina } from 'piscina';
 import type { WorkerTask } from '../../workers/messages.ts';
-import type { Inventory, Platform, PlatformOptions } from '../host/index.ts';
+import { allFunctions, type Inventory, type Platform, type PlatformOptions } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { BridgeMap, type TopologyKind } from '../topology/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
@@ -66,7 +66,7 @@ export function openEngine(
   { where, topology, isReady, emit }: EngineOptions,
 ): Engine {
   const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
-  const bridges = (): BridgeMap => new BridgeMap(host.inventory.functions);
+  const bridges = (): BridgeMap => new BridgeMap(allFunctions(host.inventory));
   const guests = new Guests(
     { xenstore, registry, host, platform, pool, rings, resumed, where, topology, bridges, emit },
     isReady,

@@ -1,6 +1,5 @@
 /** The functions of this host: which there are, and how one is taken from the host's driver and given back. */
 import { type Sbdf, formatSbdf } from '../address.ts';
-import { seize } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
 import {
   type FunctionFacts,
@@ -8,6 +7,8 @@ import {
   type Platform,
   type SharedPage,
   type Taken,
+  allFunctions,
+  seizeFunction,
   sharedPages,
 } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
@@ -50,11 +51,13 @@ export class HostFunctions {
     return this.#inventory;
   }
 
-  /** As it is now. Throws NO-SUCH-FUNCTION. */
+  /** As it is now. Throws NO-SUCH-FUNCTION or NOT-ANSWERING. */
   factsOf(sbdf: Sbdf): FunctionFacts {
     const facts =
       this.#parts.platform.factsOf(sbdf) ?? this.#inventory.functions.find((each) => each.sbdf === sbdf);
     if (facts) return facts;
+    const silent = this.#inventory.silent?.find((each) => each.sbdf === sbdf);
+    if (silent) throw silent.refusal;
     throw new PcibackError(
       'NO-SUCH-FUNCTION',
       `this host has no PCI function ${formatSbdf(sbdf)}`,
@@ -143,7 +146,7 @@ export class HostFunctions {
 
   #pagesOf(sbdf: Sbdf): readonly SharedPage[] {
     if (!this.#isReal) return [];
-    return sharedPages(this.#inventory.functions).filter((shared) => shared.sbdf === sbdf);
+    return sharedPages(allFunctions(this.#inventory)).filter((shared) => shared.sbdf === sbdf);
   }
 
   /**
@@ -200,7 +203,7 @@ export class HostFunctions {
     try {
       const hardware = platform.openFunction(sbdf);
       try {
-        registry.add(taken, seize(hardware, taken.facts));
+        registry.add(taken, seizeFunction(hardware, taken.facts));
       } finally {
         hardware.close();
       }

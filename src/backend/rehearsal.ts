@@ -10,13 +10,13 @@ import type { Piscina } from 'piscina';
 import type { Subscription } from 'rxjs';
 import type { WarmUp, WorkerTask } from '../../workers/messages.ts';
 import { type Sbdf, makeSbdf } from '../address.ts';
-import { seize } from '../config-space/index.ts';
 import {
   FrontRing,
   type Platform,
   type PlatformOptions,
   openPlatform,
   sampleFunction,
+  seizeFunction,
 } from '../host/index.ts';
 import { protocolMagic } from '../ring/layout.ts';
 import { addEntry, defaultPciOptions, makeDirectories } from '../toolstack/index.ts';
@@ -138,7 +138,7 @@ export class Rehearsal {
     const { platform, xenstore, domid, sbdf } = stage;
     const taken = await platform.takeFromHost(sampleFunction(sbdf), false);
     const hardware = platform.openFunction(sbdf);
-    registry.add(taken, seize(hardware, taken.facts));
+    registry.add(taken, seizeFunction(hardware, taken.facts));
     hardware.close();
     await xenstore.transaction(async (tx) => {
       await makeDirectories(tx, domid, XenbusState.InitWait);

@@ -9,7 +9,13 @@ import {
 import { resetToHidden } from '../../workers/reset.ts';
 import type { Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import { type FunctionFacts, type Platform, type ResetMethod, resetMethods } from '../host/index.ts';
+import {
+  type FunctionFacts,
+  type Platform,
+  type ResetMethod,
+  type SilentFunction,
+  resetMethods,
+} from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
 import { type Entry, type Registry, contextOf } from './registry.ts';
 
@@ -20,7 +26,7 @@ import { type Entry, type Registry, contextOf } from './registry.ts';
 export function resetMethodsOf(
   platform: Platform,
   facts: FunctionFacts,
-  host: readonly FunctionFacts[],
+  host: readonly (FunctionFacts | SilentFunction)[],
   isHidden: boolean,
 ): readonly ResetMethod[] {
   const methods = resetMethods(facts, host);

@@ -55,7 +55,7 @@ async function modelsOf(loopback: string, asking: Services, signal: AbortSignal)
   try {
     const names = client ? await asking.withStore(readNames) : new Map<string, Sbdf>();
     const inventory = await askInventory(client, signal);
-    const exportable = inventory.functions.filter((each) => !isBridge(each));
+    const exportable = inventory.functions.filter((each) => !isBridge(each) && each.problem === null);
     return {
       host: hostFunctions(inventory, names),
       exportable: exportable.flatMap(({ sbdf }) => parseSbdf(sbdf) ?? []),

@@ -41,6 +41,8 @@ async function ask(
   const named = theOne(namedFunctions([spec], hostFunctions(reportInventory(inventory), new Map())));
   const facts = inventory.functions.find(({ sbdf }) => formatSbdf(sbdf) === named);
   if (facts) return (await import('../index.ts')).explainFacts(facts);
+  const silent = inventory.silent?.find(({ sbdf }) => formatSbdf(sbdf) === named);
+  if (silent) throw silent.refusal;
   throw new PcibackError('NO-SUCH-FUNCTION', `${named} is gone`, 'see pciback list');
 }
 

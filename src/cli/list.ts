@@ -12,49 +12,59 @@ import { connectIfRunning, leftHidden } from './target.ts';
 /** A function of the host, and what the daemon does with it. */
 interface ListedFunction {
   readonly sbdf: string;
-  readonly vendor: string;
-  readonly device: string;
-  readonly classCode: string;
+  /** Null, as device and class code, of a function that does not answer and of which the kernel does not tell. */
+  readonly vendor: string | null;
+  readonly device: string | null;
+  readonly classCode: string | null;
   readonly className: string;
   /** Vendor and device by name, as far as they are known. */
   readonly name: string;
   readonly driver: string | null;
-  /** `host` while nobody has taken it, else `hidden` and what else the daemon calls it. */
+  /** `host` while nobody has taken it, `silent` when it does not answer, else `hidden` and what else the daemon calls it. */
   readonly state: string;
   /** The domain that has it. */
   readonly owner: number | null;
   /** How that domain reaches it. */
   readonly reachedBy: GuestStatus['reachedBy'] | null;
-  /** Why it is quarantined. */
+  /** Why it is quarantined, or silent. */
   readonly reason: string | null;
   readonly resetMethods: readonly string[];
   readonly origin: FunctionReport['origin'];
 }
 
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+const hex = (value: number | null, digits: number): string | null =>
+  value?.toString(16).padStart(digits, '0') ?? null;
+
+const isKnown = <F extends FunctionReport>(report: F): report is F & { vendor: number; device: number } =>
+  report.vendor !== null && report.device !== null;
 
 function merge(
   functions: readonly FunctionReport[],
   status: BackendStatus | undefined,
 ): readonly ListedFunction[] {
-  const names = loadNames(functions);
+  const names = loadNames(functions.filter(isKnown));
   const known = new Map(status?.functions.map((each) => [each.sbdf, each]));
   return functions.map((report) => {
     const { sbdf, vendor, device, classCode, driver, resetMethods, origin } = report;
-    const { state = 'host', owner = null, reason = null } = known.get(sbdf) ?? {};
+    const { problem } = report;
+    const {
+      state = problem === null ? 'host' : 'silent',
+      owner = null,
+      reason = null,
+    } = known.get(sbdf) ?? {};
     const reachedBy = status?.guests.find(({ domid }) => domid === owner)?.reachedBy ?? null;
     return {
       sbdf,
       vendor: hex(vendor, 4),
       device: hex(device, 4),
       classCode: hex(classCode, 6),
-      className: className(classCode),
-      name: describe(report, names),
+      className: classCode === null ? 'unknown' : className(classCode),
+      name: isKnown(report) ? describe(report, names) : 'unknown',
       driver,
       state,
       owner,
       reachedBy,
-      reason,
+      reason: reason ?? problem,
       resetMethods,
       origin,
     };
@@ -69,32 +79,37 @@ const askResetMethods = (
 ): Promise<readonly FunctionReport[]> =>
   Promise.all(
     functions.map(async (report) => {
+      if (report.problem !== null) return report;
       const params = { function: report.sbdf };
       try {
         const methods = await daemon.call<readonly ResetMethod[]>('resetMethods', params, { signal });
         const usable = methods.filter((each) => each.usable).map(({ method }) => method);
         return { ...report, resetMethods: usable };
       } catch (error) {
-        const hasGone = error instanceof PcibackError && error.reason === 'NO-SUCH-FUNCTION';
-        if (hasGone) return report;
+        // It may have gone, or fallen silent, since it was listed.
+        if (error instanceof PcibackError) return { ...report, resetMethods: [] };
         throw error;
       }
     }),
   );
 
-function stateCell({ state, owner, reachedBy }: ListedFunction, output: Output): Cell {
+function stateCell({ state, owner, reachedBy, reason }: ListedFunction, output: Output): Cell {
   if (owner !== null) {
     const text = `domain ${owner}${reachedBy === 'device model' ? ', device model' : ''}`;
     return { text, styled: output.style('cyan', text) };
   }
   if (state === 'host') return '-';
+  if (state === 'silent') {
+    const text = reason ?? state;
+    return { text, styled: output.style('red', text) };
+  }
   return { text: state, styled: output.style(state === 'quarantined' ? 'red' : 'green', state) };
 }
 
 export const list = defineCommand({
   operands: '',
   arity: [0, 0],
-  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has, quarantined for one whose reset failed.
+  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has, quarantined for one whose reset failed; and of a function that does not answer it says so, with its power state.
 
 With a running daemon the functions are those that it serves, otherwise those under /sys/bus/pci.`,
   examples: [
@@ -127,7 +142,7 @@ With a running daemon the functions are those that it serves, otherwise those un
       }
       const rows = functions.map((each) => [
         each.sbdf,
-        `${each.vendor}:${each.device}`,
+        `${each.vendor ?? '????'}:${each.device ?? '????'}`,
         each.className,
         each.driver ?? '-',
         stateCell(each, output),

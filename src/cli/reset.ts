@@ -1,5 +1,5 @@
 import { formatSbdf, readNames } from '../toolstack/grammars.ts';
-import { hostInventory, type ResetMethod, resetMethods } from '../host/functions.ts';
+import { allFunctions, hostInventory, type ResetMethod, resetMethods } from '../host/functions.ts';
 import type { ResetOutcome } from '../index.ts';
 import { type ControlClient, reportInventory } from '../monitor/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
@@ -41,9 +41,11 @@ async function plans(
   }
   const inventory = hostInventory();
   const named = namedFunctions(specs, hostFunctions(reportInventory(inventory), new Map()));
+  const silent = inventory.silent?.find(({ sbdf }) => named.includes(formatSbdf(sbdf)));
+  if (silent) throw silent.refusal;
   return inventory.functions
     .filter(({ sbdf }) => named.includes(formatSbdf(sbdf)))
-    .map((facts) => plan(formatSbdf(facts.sbdf), resetMethods(facts, inventory.functions)));
+    .map((facts) => plan(formatSbdf(facts.sbdf), resetMethods(facts, allFunctions(inventory))));
 }
 
 function show({ sbdf, method, methods }: Plan, output: Output): void {

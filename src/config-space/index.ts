@@ -6,6 +6,7 @@ export { conform, type ConformFailure, type ConformReport } from './conform.ts';
 export { describe, type RegisterDescription } from './describe.ts';
 export { interruptMode, type InterruptMode, setMsi, setMsix } from './interrupts.ts';
 export { defaultMode, type FilterMode } from './mode.ts';
+export { answers } from './presence.ts';
 export { proposeQuirks } from './propose.ts';
 export { formatQuirk, parseQuirk, type Quirk, type QuirkChange, withQuirk } from './quirks.ts';
 export { FunctionRecord, InterruptKind, recordSize } from './record.ts';

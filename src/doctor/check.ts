@@ -1,6 +1,7 @@
 /** What a check is, and how the verdicts on several functions become one. */
-import { formatSbdf } from '../address.ts';
+import { formatSbdf, type Sbdf } from '../address.ts';
 import type { PcibackError, Reason } from '../errors.ts';
+import type { SilentFunction } from '../host/silent.ts';
 import type { Facts, KnownFunction, MachineFacts, XenFacts } from './facts.ts';
 
 /** From harmless to bad. */
@@ -103,9 +104,15 @@ export const ofFunctions = (
   question,
   check: (facts) => {
     if (facts.scope === 'loopback') return undefined;
-    const judged = facts.functions.filter(({ sbdf }) => facts.subjects.includes(sbdf));
+    const isJudged = ({ sbdf }: { readonly sbdf: Sbdf }): boolean => facts.subjects.includes(sbdf);
+    const judged = facts.functions.filter(isJudged);
     return summary(
-      judged.map((fn) => ({ sbdf: formatSbdf(fn.sbdf), ...judge(fn, facts) })),
+      [
+        ...judged.map((fn) => ({ sbdf: formatSbdf(fn.sbdf), ...judge(fn, facts) })),
+        ...facts.silent
+          .filter(isJudged)
+          .map(({ sbdf, problem }) => ({ sbdf: formatSbdf(sbdf), ...skip(`it ${problem}`) })),
+      ],
       facts.named,
     );
   },
@@ -165,11 +172,13 @@ export function listed(words: readonly string[]): string {
   return words.length > 1 ? `${words.slice(0, -1).join(', ')} and ${last}` : last;
 }
 
+type Named = Pick<KnownFunction | SilentFunction, 'sbdf' | 'driver'>;
+
 /** At most this many by name: a bus can hold hundreds. */
 const mostNamed = 8;
 
 /** Functions with who drives each of them: `0000:00:1d.0 (ehci_hcd)`. */
-export function nameFunctions(functions: readonly KnownFunction[]): string {
+export function nameFunctions(functions: readonly Named[]): string {
   const words = functions
     .slice(0, mostNamed)
     .map(({ sbdf, driver }) => formatSbdf(sbdf) + (driver === null ? '' : ` (${driver})`));
@@ -181,4 +190,4 @@ export function nameFunctions(functions: readonly KnownFunction[]): string {
 const stubDrivers = new Set(['pciback', 'pci-stub', 'xen-pciback']);
 
 /** Whether a driver of the host works with the function. */
-export const isDriven = ({ driver }: KnownFunction): boolean => driver !== null && !stubDrivers.has(driver);
+export const isDriven = ({ driver }: Named): boolean => driver !== null && !stubDrivers.has(driver);

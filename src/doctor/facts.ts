@@ -3,6 +3,7 @@ import type { Sbdf } from '../address.ts';
 import type { PcibackError } from '../errors.ts';
 import type { Use } from '../host/in-use.ts';
 import type { FunctionFacts } from '../host/platform.ts';
+import type { SilentFunction } from '../host/silent.ts';
 import type { PciSpec } from '../toolstack/spec.ts';
 
 /** Something that was asked for, or what kept it from being had. */
@@ -98,9 +99,11 @@ export interface Facts {
   readonly scope: 'machine' | 'tree' | 'loopback';
   /** Null unless it is this machine. */
   readonly machine: MachineFacts | null;
-  /** All functions of the host; empty for models, which share nothing with each other. */
+  /** All functions of the host that answer; empty for models, which share nothing with each other. */
   readonly functions: readonly KnownFunction[];
-  /** What kept a function from being listed. */
+  /** Functions of the host that do not answer: nothing is concluded from their registers. */
+  readonly silent: readonly SilentFunction[];
+  /** What is wrong with single functions. */
   readonly unreadable: readonly PcibackError[];
   /** The functions that are judged. */
   readonly subjects: readonly Sbdf[];

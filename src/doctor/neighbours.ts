@@ -7,7 +7,8 @@ import { type Bridge, bridgeOf } from '../topology/bridges.ts';
 
 interface Located {
   readonly sbdf: Sbdf;
-  readonly config: Image;
+  /** Null when the function does not answer: it has its place all the same. */
+  readonly config: Image | null;
   readonly physicalFunction: Sbdf | null;
 }
 
@@ -25,20 +26,20 @@ function portTypeOf(config: Image): number | undefined | null {
 const hasAcs = (config: Image): boolean =>
   extendedCapabilities(config).some(({ id }) => id === ExtendedCapabilityId.acs);
 
-interface Port<F> extends Bridge {
-  readonly fn: F;
+interface Port extends Bridge {
+  readonly config: Image;
 }
 
 /** The bridges of a host, and who is behind them. */
 export class Neighbourhood<F extends Located> {
   readonly #functions: readonly F[];
-  readonly #ports: readonly Port<F>[];
+  readonly #ports: readonly Port[];
 
   constructor(functions: readonly F[]) {
     this.#functions = functions;
     this.#ports = functions.flatMap((fn) => {
       const bridge = bridgeOf(fn.sbdf, fn.config);
-      return bridge ? [{ ...bridge, fn }] : [];
+      return bridge && fn.config !== null ? [{ ...bridge, config: fn.config }] : [];
     });
   }
 
@@ -60,9 +61,9 @@ export class Neighbourhood<F extends Located> {
    */
   sharingRequester(fn: F): readonly F[] | null {
     const above = this.#portsAbove(fn.sbdf);
-    if (above.some((port) => portTypeOf(port.fn.config) === null)) return null;
+    if (above.some((port) => portTypeOf(port.config) === null)) return null;
     const conventional = above.filter((port) => {
-      const type = portTypeOf(port.fn.config);
+      const type = portTypeOf(port.config);
       return type === undefined || type === PortType.toConventional;
     });
     const outermost = conventional.toSorted((a, b) => a.secondaryBus - b.secondaryBus)[0];
@@ -76,10 +77,10 @@ export class Neighbourhood<F extends Located> {
   peersOf(fn: F): readonly F[] | null {
     const peers = new Set<F>();
     for (const port of this.#portsAbove(fn.sbdf)) {
-      const type = portTypeOf(port.fn.config);
+      const type = portTypeOf(port.config);
       const isSwitching = type === PortType.rootPort || type === PortType.downstream;
-      if (type === null || (isSwitching && port.fn.config.length <= 0x100)) return null;
-      if (!isSwitching || hasAcs(port.fn.config)) continue;
+      if (type === null || (isSwitching && port.config.length <= 0x100)) return null;
+      if (!isSwitching || hasAcs(port.config)) continue;
       const beside = this.#ports.filter(({ sbdf }) =>
         type === PortType.rootPort
           ? slotOf(sbdf) === slotOf(port.sbdf)
@@ -92,11 +93,11 @@ export class Neighbourhood<F extends Located> {
     return [...peers];
   }
 
-  #portsAbove(sbdf: Sbdf): readonly Port<F>[] {
+  #portsAbove(sbdf: Sbdf): readonly Port[] {
     return this.#ports.filter((port) => isBehind(sbdf, port));
   }
 
-  #devicesBehind(ports: readonly Port<F>[], except: F): readonly F[] {
+  #devicesBehind(ports: readonly Port[], except: F): readonly F[] {
     const isPort = (fn: F): boolean => this.#ports.some(({ sbdf }) => sbdf === fn.sbdf);
     return this.#functions.filter(
       (fn) => fn !== except && !isPort(fn) && ports.some((port) => isBehind(fn.sbdf, port)),

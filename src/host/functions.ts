@@ -10,4 +10,5 @@ export {
 } from './inventory.ts';
 export { describe, loadNames, type Names } from './names.ts';
 export { type ResetMethod, resetMethods } from './reset.ts';
-export { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
+export type { SilentFunction } from './silent.ts';
+export { allFunctions, type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';

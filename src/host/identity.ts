@@ -37,5 +37,5 @@ function subsystemAt(config: Image): number | undefined {
 export const headerTypeOf = (config: Image): number => byteAt(config, Header.headerType) & headerTypeMask;
 
 /** Base class 0x06: host bridges, PCI-to-PCI bridges and their kin, which no guest of its own is given. */
-export const isBridge = ({ classCode }: Pick<FunctionFacts, 'classCode'>): boolean =>
-  classCode >>> 16 === 0x06;
+export const isBridge = ({ classCode }: { readonly classCode: number | null }): boolean =>
+  classCode !== null && classCode >>> 16 === 0x06;

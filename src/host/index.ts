@@ -32,4 +32,5 @@ export type {
 export { goAhead, setPriorityOfThreads } from './priority.ts';
 export { leaveProcessGroup } from './process-group.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
+export { requireAnswer, seizeFunction } from './silent.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';

@@ -54,6 +54,10 @@ export class ModelFunction implements HostFunction {
     this.#delay = delay;
   }
 
+  get resetMethods(): readonly string[] {
+    return this.facts.resetMethods;
+  }
+
   read(offset: number, size: AccessSize): number {
     if (this.#absent) return size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
     if (size === 4) return this.#registers.getUint32(offset, true);

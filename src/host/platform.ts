@@ -35,7 +35,10 @@ export interface FunctionFacts {
 /** One function that has been seized: its configuration space, and the operations that go beyond it. */
 export interface HostFunction extends ConfigAccess {
   readonly sbdf: Sbdf;
+  /** As they are now. Throws NOT-ANSWERING. */
   readonly facts: FunctionFacts;
+  /** Methods by which it can be reset now, in the order in which the host would try them: whether it answers or not. */
+  readonly resetMethods: readonly string[];
   /** The file that its registers are read from, where the addon can do that by itself. */
   readonly file?: unknown;
   /** Resets by the given method. Configuration space is afterwards as after power-up; the caller restores it. */

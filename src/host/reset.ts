@@ -7,6 +7,7 @@ import { findCapability } from '../config-space/capabilities.ts';
 import { byteAt, dwordAt, wordAt } from '../config-space/image.ts';
 import { bridgeOf } from '../topology/bridges.ts';
 import type { FunctionFacts } from './platform.ts';
+import type { SilentFunction } from './silent.ts';
 
 /** One way to reset a function, and whether it is open. */
 export interface ResetMethod {
@@ -17,13 +18,15 @@ export interface ResetMethod {
 }
 
 type Candidate = Omit<FunctionFacts, 'resetMethods'>;
+/** Another function of the host, which may not answer. */
+type Neighbour = Pick<FunctionFacts | SilentFunction, 'sbdf' | 'config'>;
 type Finding = Omit<ResetMethod, 'method'>;
 
 const yes = (why: string): Finding => ({ usable: true, why });
 const no = (why: string): Finding => ({ usable: false, why });
 
 /** The order in which Linux tries them (drivers/pci/pci.c, pci_reset_fn_methods). */
-const findings: Readonly<Record<string, (facts: Candidate, host: readonly Candidate[]) => Finding>> = {
+const findings: Readonly<Record<string, (facts: Candidate, host: readonly Neighbour[]) => Finding>> = {
   device_specific: () => no('the kernel knows no reset that is particular to this device'),
   acpi: () => no('the firmware offers none (ACPI _RST)'),
   flr: functionLevelReset,
@@ -33,14 +36,14 @@ const findings: Readonly<Record<string, (facts: Candidate, host: readonly Candid
 };
 
 /** The methods that the registers of a function and its place promise, where no kernel says which ones it offers. */
-export const possibleResetMethods = (facts: Candidate, host: readonly Candidate[]): string[] =>
+export const possibleResetMethods = (facts: Candidate, host: readonly Neighbour[]): string[] =>
   Object.keys(findings).filter((method) => findings[method]?.(facts, host).usable);
 
 /**
  * Every method with the reason for or against it: first those that the host offers, as it would try them, then the others in
- * Linux's order. `host` is all functions of the host.
+ * Linux's order. `host` is all functions of the host, also those that do not answer.
  */
-export function resetMethods(facts: FunctionFacts, host: readonly FunctionFacts[]): readonly ResetMethod[] {
+export function resetMethods(facts: FunctionFacts, host: readonly Neighbour[]): readonly ResetMethod[] {
   const offered = facts.resetMethods.map((method) => {
     const finding = findings[method]?.(facts, host) ?? no('');
     // Linux makes its list when a function is found, before it has seen the functions that come after it.
@@ -96,7 +99,7 @@ function powerManagementReset(facts: Candidate): Finding {
 }
 
 /** The bridge above resets all that is behind it (PCI-to-PCI Bridge 1.2, 3.2.5.17): nothing else may be there. */
-function secondaryBusReset(facts: Candidate, host: readonly Candidate[]): Finding {
+function secondaryBusReset(facts: Candidate, host: readonly Neighbour[]): Finding {
   const { sbdf } = facts;
   const above = host.find(
     (other) =>
@@ -111,7 +114,7 @@ function secondaryBusReset(facts: Candidate, host: readonly Candidate[]): Findin
   return no(`shares its bus with ${formatSbdf(other.sbdf)}${rest}`);
 }
 
-const othersOnBus = ({ sbdf }: Candidate, host: readonly Candidate[]): readonly Candidate[] =>
+const othersOnBus = ({ sbdf }: Candidate, host: readonly Neighbour[]): readonly Neighbour[] =>
   host.filter(
     (other) =>
       other.sbdf !== sbdf && segmentOf(other.sbdf) === segmentOf(sbdf) && busOf(other.sbdf) === busOf(sbdf),

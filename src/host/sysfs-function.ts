@@ -7,7 +7,8 @@ import { PcibackError } from '../errors.ts';
 import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isNativeError } from './native.ts';
 import type { FunctionFacts, HostFunction } from './platform.ts';
-import { noSuchFunction, readSysfsFunction } from './sysfs.ts';
+import { notAnswering } from './silent.ts';
+import { noSuchFunction, readResetMethodsOf, readSysfsFunction } from './sysfs.ts';
 
 /** The `config` attribute, open: the addon reads and writes it with one aligned system call each. */
 export interface ConfigFile {
@@ -29,7 +30,7 @@ export class SysfsFunction implements HostFunction {
   readonly #config: ConfigFile;
   readonly #root: HostRoot;
 
-  /** Throws NO-SUCH-FUNCTION, NO-PERMISSION, or BAD-FILE when the function does not answer. */
+  /** Throws NO-SUCH-FUNCTION, NO-PERMISSION, or NOT-ANSWERING. */
   constructor(root: HostRoot, sbdf: Sbdf, File: ConfigFileClass) {
     this.sbdf = sbdf;
     this.#root = root;
@@ -43,20 +44,20 @@ export class SysfsFunction implements HostFunction {
     // Not the IDs, which are ones in a virtual function (PCIe 4.0, 9.3.4.1.1).
     if (this.read(Header.classAndRevision, 4) !== 0xffff_ffff) return;
     this.#config.close();
-    throw new PcibackError(
-      'BAD-FILE',
-      `${formatSbdf(sbdf)} does not answer`,
-      'see whether it is still plugged in',
-    );
+    throw notAnswering(sbdf);
   }
 
   get file(): ConfigFile {
     return this.#config;
   }
 
-  /** As they are now: twenty files, which nobody wants to wait for who only wants its registers. Throws NO-SUCH-FUNCTION or BAD-FILE. */
+  /** As they are now: twenty files, which nobody wants to wait for who only wants its registers. Throws NO-SUCH-FUNCTION, NOT-ANSWERING or BAD-FILE. */
   get facts(): FunctionFacts {
     return readSysfsFunction(this.#root.sysfs, this.sbdf);
+  }
+
+  get resetMethods(): readonly string[] {
+    return readResetMethodsOf(this.#root.sysfs, this.sbdf);
   }
 
   read(offset: number, size: AccessSize): number {

@@ -8,11 +8,13 @@ import { formatSbdf, parseSbdf, type Sbdf } from '../address.ts';
 import type { Resource } from '../config-space/access.ts';
 import { Header } from '../config-space/bits.ts';
 import { byteAt, type Image } from '../config-space/image.ts';
+import { answers } from '../config-space/presence.ts';
 import { PcibackError } from '../errors.ts';
 import { identityOf } from './identity.ts';
 import type { FunctionFacts } from './platform.ts';
 import { possibleResetMethods } from './reset.ts';
 import { parseResources } from './resources.ts';
+import { notAnswering, silence, type SilentFunction } from './silent.ts';
 import {
   excerpt,
   readBytes,
@@ -25,8 +27,11 @@ import {
 
 /** The PCI functions of a host, by address. */
 export interface Inventory {
+  /** Those that answer. */
   readonly functions: readonly FunctionFacts[];
-  /** What kept a function from being listed; the others are not affected by it. */
+  /** Those that do not, or cannot be read; each has its warning. Undefined when there are none. */
+  readonly silent?: readonly SilentFunction[];
+  /** What is wrong with single functions; the others are not affected by it. */
   readonly warnings: readonly PcibackError[];
 }
 
@@ -40,36 +45,52 @@ type Draft = Omit<FunctionFacts, 'resetMethods'> & { readonly resetMethods: read
  */
 export function readSysfs(directory: string, origin: 'host' | 'tree'): Inventory {
   const devices = devicesDirectory(directory);
-  const drafts = new Map<Sbdf, Draft>();
+  const drafts = new Map<Sbdf, Draft | SilentFunction>();
   const warnings: PcibackError[] = [];
   for (const name of namesIn(devices)) {
     const sbdf = parseSbdf(name);
     if (sbdf === undefined) continue;
     const path = join(devices, name);
-    try {
-      if (drafts.has(sbdf)) throw unusable(path, `there is another ${formatSbdf(sbdf)}`);
-      drafts.set(sbdf, readFunction(path, sbdf, origin));
-    } catch (error) {
-      if (!(error instanceof PcibackError)) throw error;
-      warnings.push(error);
+    if (drafts.has(sbdf)) {
+      warnings.push(unusable(path, `there is another ${formatSbdf(sbdf)}`));
+      continue;
     }
+    const found = readFunction(path, sbdf, origin);
+    // A function that was unplugged since the directory was listed is none.
+    if (origin === 'host' && isSilent(found) && !existsSync(path)) continue;
+    if (isSilent(found)) warnings.push(found.refusal);
+    drafts.set(sbdf, found);
   }
   const host = [...drafts.values()].sort((a, b) => a.sbdf - b.sbdf);
-  const functions = host.map((draft) => ({
-    ...draft,
-    resetMethods: draft.resetMethods ?? possibleResetMethods(draft, host),
-  }));
-  return { functions, warnings };
+  const silent = host.filter(isSilent);
+  const functions = host.flatMap((found) =>
+    isSilent(found)
+      ? []
+      : { ...found, resetMethods: found.resetMethods ?? possibleResetMethods(found, host) },
+  );
+  return { functions, ...(silent.length > 0 && { silent }), warnings };
 }
 
+const isSilent = (found: Draft | SilentFunction): found is SilentFunction => found.config === null;
+
+/** All functions of a host, whether they answer or not: those that do not have their place on the bus all the same. */
+export const allFunctions = ({
+  functions,
+  silent = [],
+}: Pick<Inventory, 'functions' | 'silent'>): readonly (FunctionFacts | SilentFunction)[] => [
+  ...functions,
+  ...silent,
+];
+
 /**
- * Reads one function of this machine anew; `sysfs` stands for /sys. Throws NO-SUCH-FUNCTION, or BAD-FILE when it does not
- * answer any more.
+ * Reads one function of this machine anew; `sysfs` stands for /sys. Throws NO-SUCH-FUNCTION, NOT-ANSWERING when it does not
+ * answer any more, or BAD-FILE.
  */
 export function readSysfsFunction(sysfs: string, sbdf: Sbdf): FunctionFacts {
   const directory = join(sysfs, 'bus/pci/devices', formatSbdf(sbdf));
   if (!existsSync(directory)) throw noSuchFunction(sbdf);
   const draft = readFunction(directory, sbdf, 'host');
+  if (isSilent(draft)) throw existsSync(directory) ? draft.refusal : noSuchFunction(sbdf);
   const { resetMethods } = draft;
   if (resetMethods !== null) return { ...draft, resetMethods };
   // Which methods there are is then to be told from the whole host.
@@ -110,13 +131,79 @@ const badDirectory = (message: string, cause?: unknown): PcibackError =>
     { cause },
   );
 
-function readFunction(directory: string, sbdf: Sbdf, origin: 'host' | 'tree'): Draft {
-  const config = readConfig(join(directory, 'config'));
+/** The methods by which one function of this machine can be reset now, whether it answers or not. Throws NO-SUCH-FUNCTION. */
+export function readResetMethodsOf(sysfs: string, sbdf: Sbdf): readonly string[] {
+  const directory = join(sysfs, 'bus/pci/devices', formatSbdf(sbdf));
+  if (!existsSync(directory)) throw noSuchFunction(sbdf);
+  const found = readFunction(directory, sbdf, 'host');
+  return isSilent(found) ? found.resetMethods : readSysfsFunction(sysfs, sbdf).resetMethods;
+}
+
+function readFunction(directory: string, sbdf: Sbdf, origin: 'host' | 'tree'): Draft | SilentFunction {
+  try {
+    const config = readConfig(join(directory, 'config'));
+    const vendor = readNumber(join(directory, 'vendor'), 0xffff) ?? identityOf(config).vendor;
+    if (answers(config) && vendor !== 0xffff) return readDraft(directory, sbdf, origin, config, vendor);
+    const powerState = powerStateOf(directory);
+    const refusal = notAnswering(sbdf, powerState);
+    return readSilent(directory, sbdf, origin, silence(powerState), refusal);
+  } catch (error) {
+    if (!(error instanceof PcibackError)) throw error;
+    return readSilent(directory, sbdf, origin, 'cannot be read', error);
+  }
+}
+
+/** `D0` to `D3cold`, `unknown` or `error` (Linux 5.10; drivers/pci/pci.c, pci_power_names). */
+function powerStateOf(directory: string): string {
+  const text = attempted(() => readText(join(directory, 'power_state')));
+  return text !== undefined && /^\w{1,16}$/.test(text) ? text : 'unknown';
+}
+
+/** What the kernel keeps of the function, as far as it can be had. */
+function readSilent(
+  directory: string,
+  sbdf: Sbdf,
+  origin: 'host' | 'tree',
+  problem: string,
+  refusal: PcibackError,
+): SilentFunction {
+  const attribute = (name: string, largest: number): number | null =>
+    attempted(() => readNumber(join(directory, name), largest)) ?? null;
+  return {
+    sbdf,
+    vendor: attribute('vendor', 0xfffe),
+    device: attribute('device', 0xffff),
+    classCode: attribute('class', 0xff_ffff),
+    config: null,
+    resources: attempted(() => readResources(join(directory, 'resource'))) ?? [],
+    physicalFunction: attempted(() => readPhysicalFunction(join(directory, 'physfn'))) ?? null,
+    driver: attempted(() => readDriver(directory)) ?? null,
+    resetMethods: attempted(() => readResetMethods(directory, origin)) ?? [],
+    problem,
+    refusal,
+    origin,
+  };
+}
+
+/** What is asked for, or undefined when it cannot be had. */
+function attempted<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function readDraft(
+  directory: string,
+  sbdf: Sbdf,
+  origin: 'host' | 'tree',
+  config: Image,
+  vendor: number,
+): Draft {
   const said = identityOf(config);
   const attribute = (name: string, largest: number): number | undefined =>
     readNumber(join(directory, name), largest);
-  const vendor = attribute('vendor', 0xffff) ?? said.vendor;
-  if (vendor === 0xffff) throw unusable(join(directory, 'config'), 'nothing answers at this address');
   return {
     sbdf,
     vendor,

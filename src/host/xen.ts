@@ -96,26 +96,26 @@ export class XenPlatform implements Platform {
   /** The kernel's stub has told Xen of the table already, and tells it again when it loses the function. */
   #hold(now: FunctionFacts, stub: string | null, guest?: number): void {
     if (stub === 'pci-stub' && hasMsix(now)) this.#prepareMsix(now.sbdf);
-    this.#quarantine(now, guest);
+    this.#quarantine(now.sbdf, () => now, guest);
   }
 
   /**
    * Where Xen quarantines nothing the function is the host's until it is a guest's. Throws FUNCTION-IN-USE when it is a guest's
    * already: of `guest` it is taken, to whom a toolstack may have assigned it.
    */
-  #quarantine(now: FunctionFacts, guest?: number): void {
-    const { sbdf } = now;
+  #quarantine(sbdf: Sbdf, now: () => FunctionFacts, guest?: number): void {
     let result = this.#hypervisor.assignDevice(quarantineDomid, sbdf);
     if (result !== -EBUSY) return;
     if (guest !== undefined && this.#hypervisor.deassignDevice(guest, sbdf) === 0) {
       result = this.#hypervisor.assignDevice(quarantineDomid, sbdf);
     }
-    // Xen also calls a function busy that has all vectors masked, until it is reset (xen/arch/x86/msi.c, pci_reset_msix_state).
-    if (result === -EBUSY && !masksAllVectors(now)) throw assignedToAnother(sbdf);
+    // Xen also calls a function busy that has all vectors masked, until it is reset (xen/arch/x86/msi.c, pci_reset_msix_state). Of one
+    // that does not answer it cannot be told: all its bits read as ones.
+    if (result === -EBUSY && !masksAllVectors(now())) throw assignedToAnother(sbdf);
   }
 
   requireUnassigned(sbdf: Sbdf, guest?: number): void {
-    this.#quarantine(this.factsOf(sbdf), guest);
+    this.#quarantine(sbdf, () => this.factsOf(sbdf), guest);
   }
 
   /** Who was killed before may have told Xen as well. */

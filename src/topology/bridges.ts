@@ -8,11 +8,13 @@ export interface Bridge {
 }
 
 /**
- * Reads the bus numbers of a type 1 header; undefined for anything that is no PCI-to-PCI bridge.
+ * Reads the bus numbers of a type 1 header; undefined for anything that is no PCI-to-PCI bridge, or whose registers (null) cannot be
+ * read: nothing behind such a bridge answers either.
  *
  *     0x18   primary | secondary | subordinate | latency      (PCI-to-PCI Bridge Architecture 1.2, 3.2.5)
  */
-export function bridgeOf(sbdf: Sbdf, config: Uint8Array): Bridge | undefined {
+export function bridgeOf(sbdf: Sbdf, config: Uint8Array | null): Bridge | undefined {
+  if (config === null) return undefined;
   const headerType = (config[0x0e] ?? 0) & 0x7f;
   const secondaryBus = config[0x19] ?? 0;
   const subordinateBus = config[0x1a] ?? 0;
@@ -25,7 +27,7 @@ export class BridgeMap {
   readonly #bridges: readonly Bridge[];
   readonly #functions: readonly Sbdf[];
 
-  constructor(functions: readonly { readonly sbdf: Sbdf; readonly config: Uint8Array }[]) {
+  constructor(functions: readonly { readonly sbdf: Sbdf; readonly config: Uint8Array | null }[]) {
     this.#functions = functions.map(({ sbdf }) => sbdf);
     this.#bridges = functions
       .map(({ sbdf, config }) => bridgeOf(sbdf, config))

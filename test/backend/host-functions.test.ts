@@ -6,7 +6,7 @@ import { Registry } from '../../src/backend/registry.ts';
 import { CapabilityId, Msix } from '../../src/config-space/bits.ts';
 import { findCapability } from '../../src/config-space/capabilities.ts';
 import { PcibackError } from '../../src/errors.ts';
-import { type FunctionFacts, LoopbackPlatform } from '../../src/host/index.ts';
+import { type FunctionFacts, LoopbackPlatform, ModelFault, openModel } from '../../src/host/index.ts';
 import type { Taken } from '../../src/host/platform.ts';
 import type { BackendEvent } from '../../src/monitor/index.ts';
 import { claimPath, driverPath } from '../../src/xenbus/index.ts';
@@ -23,9 +23,15 @@ const former = { formerDriver: null, powerControl: null };
 /** A host with two real functions, whose drivers the test plays: models stand in for their registers. */
 class PlayedHost extends LoopbackPlatform {
   override readonly kind = 'xen';
+  readonly directory: string;
   readonly drivers = new Map<number, string | null>();
   readonly takenFor: (number | undefined)[] = [];
   readonly returned: Taken[] = [];
+
+  constructor(directory: string) {
+    super(directory);
+    this.directory = directory;
+  }
 
   override factsOf(at = nic.sbdf): FunctionFacts | null {
     const facts = [nic, other, stuck].find((each) => each.sbdf === at);
@@ -217,4 +223,39 @@ test('while a function is given back no guest is given one that shares a page wi
   };
   await host.unhide(nic.sbdf, false);
   expect(refusal).toMatchObject({ reason: 'NOT-ISOLATED' });
+});
+
+test('a function that does not answer is not hidden, and goes back to its driver with its address told', async () => {
+  const { platform, registry, host } = await setting({ [nic.sbdf]: 'e1000e' });
+  await platform.takeFromHost(nic);
+  const hardware = openModel(platform.directory, nic.sbdf);
+  onTestFinished(() => hardware.close());
+  platform.drivers.set(nic.sbdf, 'e1000e');
+  hardware.faults = ModelFault.absent;
+  for (const force of [false, true]) {
+    await expect(host.hide(nic.sbdf, force)).rejects.toMatchObject({
+      reason: 'NOT-ANSWERING',
+      message: `${formatSbdf(nic.sbdf)} does not answer`,
+    });
+    expect(registry.get(nic.sbdf)).toBeUndefined();
+    expect(platform.driverOf(nic.sbdf)).toBe('e1000e');
+  }
+});
+
+test('a function that does not answer shares its pages all the same', async () => {
+  const { registry, platform, store } = await setting({ [nic.sbdf]: 'e1000e' });
+  const silent = {
+    ...other,
+    config: null,
+    origin: 'host' as const,
+    problem: 'does not answer',
+    refusal: new PcibackError('NOT-ANSWERING', 'it does not answer', 'wake it'),
+  };
+  const inventory = { functions: [nic], silent: [silent], warnings: [] };
+  platform.factsOf = () => null;
+  const host = new HostFunctions({ platform, registry, xenstore: store, emit: () => undefined }, inventory);
+  expect(() => host.requireIsolated(nic.sbdf, 7)).toThrow(
+    expect.objectContaining({ reason: 'NOT-ISOLATED' }),
+  );
+  await expect(host.hide(other.sbdf, false)).rejects.toBe(silent.refusal);
 });

@@ -16,6 +16,7 @@ const report = (sbdf: string, secondaryBus: number | null = null): FunctionRepor
   resetMethods: ['flr'],
   secondaryBus,
   origin: 'host',
+  problem: null,
 });
 
 export const inventory: InventoryReport = {

@@ -45,6 +45,20 @@ describe('list', () => {
     });
   });
 
+  it('says of a function that does not answer nothing but that', async () => {
+    await writeFile(join(sysfs, '0000:03:00.0', 'config'), Buffer.alloc(256, 0xff));
+    await writeFile(join(sysfs, '0000:03:00.0', 'power_state'), 'D3cold\n');
+    const { code, stdout, stderr } = await run(['list', '--sysfs', sysfs]);
+    expect(code).toBe(0);
+    const problem = 'does not answer (power state D3cold)';
+    expect(stderr).toBe(`pciback: warning: 0000:03:00.0 ${problem}\n`);
+    expect(stdout).toMatch(
+      /0000:03:00\.0 +\?{4}:\?{4} +unknown +- +does not answer \(power state D3cold\) +- /,
+    );
+    const [, silent] = JSON.parse((await run(['list', '--sysfs', sysfs, '--json'])).stdout) as unknown[];
+    expect(silent).toMatchObject({ vendor: null, state: 'silent', reason: problem, resetMethods: [] });
+  });
+
   it('works on a machine without Xen and without a daemon', async () => {
     expect(await run(['list'])).toMatchObject({ code: 0, stderr: '' });
   });

@@ -167,9 +167,10 @@ describe("the report of a host's functions", () => {
     const { functions, warnings } = reportInventory(captureInventory());
     expect(warnings).toEqual([]);
     expect(functions.length).toBeGreaterThan(4);
+    expect(functions.filter(({ classCode }) => classCode === null)).toEqual([]);
     for (const { sbdf, classCode, secondaryBus } of functions) {
       expect(parseSbdf(sbdf)).toBeDefined();
-      expect(secondaryBus !== null).toBe(classCode >>> 8 === 0x0604);
+      expect(secondaryBus !== null).toBe((classCode ?? 0) >>> 8 === 0x0604);
     }
     const [facts] = captureInventory().functions;
     if (!facts) throw new Error('no captures');

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { diagnose } from '../../src/doctor/index.ts';
-import { known, find, host, nic, onMachine, port, sound } from './support.ts';
+import { sbdf } from '../host/support/functions.ts';
+import { known, find, host, nic, onMachine, port, silent, sound } from './support.ts';
 
 const order = ['platform', 'iommu', 'isolation', 'binding', 'guest'];
 
@@ -50,6 +51,35 @@ describe('a diagnosis', () => {
     expect(stages[1]?.checks.map(({ what }) => what)).toEqual(['a captured tree does not tell']);
     expect(find('reset', tree)?.result).toBe('pass');
     expect(find('state', tree)).toBeUndefined();
+  });
+});
+
+describe('a function that does not answer', () => {
+  const facts = host([sound, port], { silent: [silent()], subjects: [nic.sbdf] });
+
+  it('fails for that alone: of its registers nothing is told', () => {
+    const checks = diagnose(facts).stages.flatMap((stage) => stage.checks);
+    const about = checks.filter(({ functions = [] }) =>
+      functions.some((each) => each.sbdf === '0000:41:00.0'),
+    );
+    expect(about.length).toBeGreaterThan(10);
+    for (const { id, result, what } of about.filter((each) => !['functions', 'state'].includes(each.id))) {
+      expect([id, result, what]).toEqual([
+        id,
+        'skip',
+        '0000:41:00.0: it does not answer (power state D3cold)',
+      ]);
+    }
+    expect(diagnose(facts).functions).toEqual([
+      { sbdf: '0000:41:00.0', result: 'fail', fails: ['functions'] },
+    ]);
+  });
+
+  it('keeps its place beside others: pages, a device and a bus that it shares are shared', () => {
+    const beside = { ...nic, sbdf: sbdf('41:00.1') };
+    const judged = host([beside], { silent: [silent()] });
+    expect(find('shared-pages', judged)?.what).toContain('0000:41:00.0');
+    expect(find('siblings', judged)?.what).toContain('0000:41:00.0');
   });
 });
 

@@ -11,6 +11,7 @@ import type {
   MachineFacts,
   XenFacts,
 } from '../../src/doctor/facts.ts';
+import { notAnswering, type SilentFunction } from '../../src/host/silent.ts';
 import { readGuestFile } from '../../src/doctor/gather/guest-file.ts';
 import { captured, sbdf } from '../host/support/functions.ts';
 
@@ -80,6 +81,7 @@ export function host(functions: readonly KnownFunction[] = [nic], changes: Parti
     scope: 'machine',
     machine,
     functions,
+    silent: [],
     unreadable: [],
     subjects: functions.slice(0, 1).map((fn) => fn.sbdf),
     named: true,
@@ -108,6 +110,15 @@ export const withGuest = (changes: Partial<typeof connected>): Facts =>
   host([nic], {
     store: { ok: true, value: { claims: new Map(), guests: [{ ...connected, ...changes }] } },
   });
+
+/** A function that sleeps too deeply to answer, where `place` is. */
+export const silent = (place: KnownFunction = nic): SilentFunction => ({
+  ...place,
+  config: null,
+  origin: 'host',
+  problem: 'does not answer (power state D3cold)',
+  refusal: notAnswering(place.sbdf, 'D3cold'),
+});
 
 /** With an xl.cfg; what it names is there unless it is told to be `unresolved`. */
 export const configured = (text: string, unresolved: GuestFile['unresolved'] = []): Facts =>

@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { formatSbdf, parseSbdf } from '../../src/address.ts';
+import { formatSbdf, makeSbdf, parseSbdf } from '../../src/address.ts';
 import { PcibackError } from '../../src/errors.ts';
 import { capturedFunctions } from '../../src/host/captures/index.ts';
 import type { FunctionFacts } from '../../src/host/platform.ts';
-import { readSysfs } from '../../src/host/sysfs.ts';
+import { readResetMethodsOf, readSysfs, readSysfsFunction } from '../../src/host/sysfs.ts';
 import { captured, sbdf } from './support/functions.ts';
 import { temporaryDirectory, writeFunction } from './support/tree.ts';
 
@@ -194,13 +194,6 @@ describe('garbage', () => {
     expect(warning?.message.length).toBeLessThan(300);
   });
 
-  it('where a function does not answer: all ones', () => {
-    const { directory, of } = makeTree(nic);
-    writeFileSync(join(of(nic), 'config'), new Uint8Array(256).fill(0xff));
-    rmSync(join(of(nic), 'vendor'));
-    expect(readSysfs(directory, 'tree').warnings[0]?.message).toContain('nothing answers');
-  });
-
   it('among the names is passed over, and the same address twice is said', () => {
     const { directory, of } = makeTree(nic);
     for (const name of ['.git', 'README', '10000:e1:00.0']) mkdirSync(join(directory, 'devices', name));
@@ -210,5 +203,112 @@ describe('garbage', () => {
     expect(functions).toHaveLength(1);
     expect(warnings[0]?.message).toContain('there is another');
     expect(existsSync(of(nic))).toBe(true);
+  });
+});
+
+describe('a function that does not answer', () => {
+  const patched = (bytes: Readonly<Record<number, number>>): Uint8Array => {
+    const config = nic.config.slice();
+    for (const [offset, value] of Object.entries(bytes)) config[Number(offset)] = value;
+    return config;
+  };
+
+  it.each([
+    ['all ones', new Uint8Array(4096).fill(0xff)],
+    ['a header of ones', new Uint8Array(64).fill(0xff)],
+    ['all zeroes', new Uint8Array(256)],
+    ['no class', patched({ 0x08: 0xff, 0x09: 0xff, 0x0a: 0xff, 0x0b: 0xff })],
+    ['no header type', patched({ 0x0e: 0xff })],
+    ['what asks for patience', patched({ 0: 0x01, 1: 0x00, 2: 0xff, 3: 0xff })],
+  ])('shows %s, and nothing is made of that', (_, config) => {
+    const other = captured('1b36:0010');
+    const { directory, of } = makeTree(nic, other);
+    writeFileSync(join(of(nic), 'config'), config);
+    writeFileSync(join(of(nic), 'power_state'), 'D3cold\n');
+    const { functions, silent = [], warnings } = readSysfs(directory, 'tree');
+    expect(functions.map(({ sbdf: address }) => address)).toEqual([other.sbdf]);
+    expect(silent).toMatchObject([
+      {
+        sbdf: nic.sbdf,
+        vendor: 0x8086,
+        device: 0x10d3,
+        classCode: 0x02_0000,
+        config: null,
+        resources: nic.resources,
+        driver: nic.driver,
+        problem: 'does not answer (power state D3cold)',
+      },
+    ]);
+    expect(warnings).toEqual([silent[0]?.refusal]);
+    expect(warnings[0]).toMatchObject({
+      reason: 'NOT-ANSWERING',
+      message: '0000:41:00.0 does not answer (power state D3cold)',
+      remedy: expect.stringContaining('echo on > /sys/bus/pci/devices/0000:41:00.0/power/control') as string,
+    });
+  });
+
+  it('may be one of which the kernel tells nothing else', () => {
+    const { directory, of } = makeTree(nic);
+    for (const name of readdirSync(of(nic)).filter((file) => file !== 'config')) rmSync(join(of(nic), name));
+    writeFileSync(join(of(nic), 'config'), new Uint8Array(256).fill(0xff));
+    const unknown = { vendor: null, device: null, classCode: null, resources: [], driver: null };
+    expect(readSysfs(directory, 'tree').silent).toMatchObject([
+      { ...unknown, problem: 'does not answer (power state unknown)' },
+    ]);
+  });
+
+  it('is not a virtual function, whose IDs are ones at all times', () => {
+    const { directory } = makeTree(virtual);
+    expect(readSysfs(directory, 'tree')).not.toHaveProperty('silent');
+  });
+
+  it('keeps its place on the bus: another one is not reset along with it', () => {
+    const bridge = captured('8086:244e');
+    const secondary = bridge.config[0x19] ?? expect.unreachable();
+    const one = { ...nic, sbdf: makeSbdf(0, secondary, 2, 0), resetMethods: [] };
+    const two = { ...one, sbdf: makeSbdf(0, secondary, 3, 0) };
+    const { directory, of } = makeTree(bridge, one, two);
+    const methodsOfOne = (): readonly string[] | undefined =>
+      readSysfs(directory, 'tree').functions.find((facts) => facts.sbdf === one.sbdf)?.resetMethods;
+    writeFileSync(join(of(two), 'config'), new Uint8Array(256).fill(0xff));
+    expect(methodsOfOne()).not.toContain('bus');
+    rmSync(of(two), { recursive: true });
+    expect(methodsOfOne()).toContain('bus');
+  });
+
+  it('is refused with its address by itself, and one that has gone is not on this host', () => {
+    const { directory, of } = makeTree(nic);
+    const sys = join(directory, 'sys');
+    mkdirSync(join(sys, 'bus/pci'), { recursive: true });
+    renameSync(join(directory, 'devices'), join(sys, 'bus/pci/devices'));
+    const path = of(nic).replace(directory, join(sys, 'bus/pci'));
+    writeFileSync(join(path, 'config'), new Uint8Array(4096).fill(0xff));
+    const refusal = {
+      reason: 'NOT-ANSWERING',
+      message: '0000:41:00.0 does not answer (power state unknown)',
+    };
+    expect(() => readSysfsFunction(sys, nic.sbdf)).toThrow(expect.objectContaining(refusal));
+    expect(readResetMethodsOf(sys, nic.sbdf)).toEqual(nic.resetMethods);
+    rmSync(path, { recursive: true });
+    for (const read of [readSysfsFunction, readResetMethodsOf]) {
+      expect(() => read(sys, nic.sbdf)).toThrow(expect.objectContaining({ reason: 'NO-SUCH-FUNCTION' }));
+    }
+  });
+});
+
+describe('a function of this machine', () => {
+  it('that cannot be read is told of all the same: it may share a page or a bus with others', () => {
+    const { directory, of } = makeTree(nic);
+    rmSync(join(of(nic), 'config'));
+    const { functions, silent, warnings } = readSysfs(directory, 'host');
+    expect(functions).toEqual([]);
+    expect(silent).toMatchObject([{ sbdf: nic.sbdf, resources: nic.resources, problem: 'cannot be read' }]);
+    expect(warnings).toMatchObject([{ reason: 'BAD-FILE' }]);
+  });
+
+  it('that has gone since the directory was listed is none', () => {
+    const { directory } = makeTree(nic);
+    symlinkSync('../gone', join(directory, 'devices/0000:42:00.0'));
+    expect(readSysfs(directory, 'host')).toMatchObject({ functions: [{ sbdf: nic.sbdf }], warnings: [] });
   });
 });

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Hypervisor } from '../../src/host/hypervisor.ts';
 import { quarantineDomid } from '../../src/host/permissions.ts';
@@ -146,4 +148,25 @@ test('a function that its stub does not let go of stays ready for guests', async
   await expect(platform.returnToHost(taken)).rejects.toMatchObject({ reason: 'DRIVER-BINDING' });
   expect(host.driver).toBe('pci-stub');
   expect(xen).toMatchObject({ owner: quarantineDomid, prepared: true });
+});
+
+test('a function that does not answer, and that Xen therefore calls busy, is not said to be another domain’s', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  await platform.takeFromHost(nic, true);
+  writeFileSync(join(host.directory, 'config'), new Uint8Array(4096).fill(0xff));
+  expect(() => platform.requireUnassigned(nic.sbdf)).not.toThrow();
+  xen.assignDevice = () => EBUSY;
+  expect(() => platform.requireUnassigned(nic.sbdf)).toThrow(
+    expect.objectContaining({ reason: 'NOT-ANSWERING' }),
+  );
+});
+
+test('a function that falls silent while it is taken goes back to its driver', async () => {
+  const { host, platform } = machine('pci-stub');
+  host.afterWrite = (written) => {
+    if (written.startsWith('drivers_probe'))
+      writeFileSync(join(host.directory, 'config'), new Uint8Array(4096).fill(0xff));
+  };
+  await expect(platform.takeFromHost(nic, true)).rejects.toMatchObject({ reason: 'NOT-ANSWERING' });
+  expect(host.driver).toBe('e1000e');
 });

@@ -5,18 +5,20 @@ import { formatSbdf, type Sbdf } from '../../address.ts';
 import { PcibackError } from '../../errors.ts';
 import { linuxHost } from '../../host/host-root.ts';
 import { usersOf } from '../../host/in-use.ts';
+import type { SilentFunction } from '../../host/silent.ts';
 import { devicesDirectory, readSysfs } from '../../host/sysfs.ts';
 import { readLinkName, readText } from '../../host/sysfs-file.ts';
 import type { KnownFunction } from '../facts.ts';
 
 export interface KnownFunctions {
   readonly functions: readonly KnownFunction[];
+  readonly silent: readonly SilentFunction[];
   readonly warnings: readonly PcibackError[];
 }
 
 /** Throws BAD-DIRECTORY when the directory describes no functions. */
 export function gatherFunctions(directory: string, origin: 'host' | 'tree'): KnownFunctions {
-  const { functions, warnings } = readSysfs(directory, origin);
+  const { functions, silent = [], warnings } = readSysfs(directory, origin);
   const devices = devicesDirectory(directory);
   const known = functions.map((facts): KnownFunction => {
     const at = (name: string): string => join(devices, formatSbdf(facts.sbdf), name);
@@ -29,7 +31,7 @@ export function gatherFunctions(directory: string, origin: 'host' | 'tree'): Kno
       users: null,
     };
   });
-  return { functions: known, warnings };
+  return { functions: known, silent, warnings };
 }
 
 /** With who in dom0 uses those that are judged: all processes are looked at for each. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Sbdf } from '../../address.ts';
 import { PcibackError } from '../../errors.ts';
 import { isExportable } from '../../host/inventory.ts';
+import type { SilentFunction } from '../../host/silent.ts';
 import { type HostFunctions, readNames, resolveSpec } from '../../toolstack/resolve.ts';
 import type { PciSpec } from '../../toolstack/spec.ts';
 import { bridgeOf } from '../../topology/bridges.ts';
@@ -57,13 +58,14 @@ export async function gather(options: GatherOptions, services: Services): Promis
     isServed ? attempt(() => services.daemon()) : noDaemon,
     isServed ? attempt(() => services.withStore(gatherNamed)) : null,
   ]);
-  const { functions, warnings } = functionsOf(options, root);
-  const host = models?.host ?? hostOf(functions, asked?.ok ? asked.value.names : new Map());
+  const { functions, silent, warnings } = functionsOf(options, root);
+  const host = models?.host ?? hostOf(functions, silent, asked?.ok ? asked.value.names : new Map());
   const chosen = choose(options, host, models?.exportable ?? exportable(functions));
   return {
     scope,
     machine,
     functions: machine ? withUsers(functions, chosen.subjects, root) : functions,
+    silent,
     unreadable: warnings,
     ...chosen,
     daemon,
@@ -77,7 +79,7 @@ const noDaemon = { ok: true, value: undefined } as const;
 function functionsOf({ models, sysfs }: GatherOptions, root: string): KnownFunctions {
   const bus = join(root, 'sys/bus/pci');
   if (sysfs !== undefined) return gatherFunctions(sysfs, 'tree');
-  if (models || !existsSync(join(bus, 'devices'))) return { functions: [], warnings: [] };
+  if (models || !existsSync(join(bus, 'devices'))) return { functions: [], silent: [], warnings: [] };
   return gatherFunctions(bus, 'host');
 }
 
@@ -103,8 +105,13 @@ async function gatherNamed(store: Store): Promise<{ facts: StoreFacts; names: Ma
   return { facts: await gatherStore(store), names: await readNames(store) };
 }
 
-const hostOf = (functions: readonly KnownFunction[], names: ReadonlyMap<string, Sbdf>): HostFunctions => {
-  const buses = new Map(functions.map(({ sbdf, config }) => [sbdf, bridgeOf(sbdf, config)?.secondaryBus]));
+const hostOf = (
+  functions: readonly KnownFunction[],
+  silent: readonly SilentFunction[],
+  names: ReadonlyMap<string, Sbdf>,
+): HostFunctions => {
+  const all = [...functions, ...silent];
+  const buses = new Map(all.map(({ sbdf, config }) => [sbdf, bridgeOf(sbdf, config)?.secondaryBus]));
   return {
     functions: [...buses.keys()],
     secondaryBus: (bridge) => buses.get(bridge),

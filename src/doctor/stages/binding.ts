@@ -61,8 +61,8 @@ const state: Check = {
   check: (facts) => stateOf(facts),
 };
 
-const reset = ofFunctions('reset', 'can it be reset?', (fn, { functions }) => {
-  const methods = resetMethods(fn, functions);
+const reset = ofFunctions('reset', 'can it be reset?', (fn, { functions, silent }) => {
+  const methods = resetMethods(fn, [...functions, ...silent]);
   const usable = methods.filter((each) => each.usable);
   const [first, ...others] = usable.map(({ method }) => method);
   if (first !== undefined) return pass(`by ${first}${others.length > 0 ? `, or ${others.join(', ')}` : ''}`);

@@ -2,6 +2,7 @@
 import { formatSbdf } from '../../address.ts';
 import { headerTypeOf, isBridge } from '../../host/identity.ts';
 import { sharedPages } from '../../host/shared-pages.ts';
+import type { SilentFunction } from '../../host/silent.ts';
 import {
   fail,
   isDriven,
@@ -58,7 +59,7 @@ const intx = ofFunctions('shared-intx', 'does it have its interrupt line for its
 });
 
 const pages = ofFunctions('shared-pages', 'are its BARs alone in their pages?', (fn, facts) => {
-  const shared = sharedPages(facts.functions).filter(({ sbdf }) => sbdf === fn.sbdf);
+  const shared = sharedPages([...facts.functions, ...facts.silent]).filter(({ sbdf }) => sbdf === fn.sbdf);
   if (shared.length === 0) return pass('no page is shared');
   const places = shared
     .slice(0, 8)
@@ -74,9 +75,11 @@ const pages = ofFunctions('shared-pages', 'are its BARs alone in their pages?', 
   );
 });
 
-const neighbourhoods = new WeakMap<Facts, Neighbourhood<KnownFunction>>();
-function neighbourhood(facts: Facts): Neighbourhood<KnownFunction> {
-  const known = neighbourhoods.get(facts) ?? new Neighbourhood(facts.functions);
+type Neighbour = KnownFunction | SilentFunction;
+const neighbourhoods = new WeakMap<Facts, Neighbourhood<Neighbour>>();
+function neighbourhood(facts: Facts): Neighbourhood<Neighbour> {
+  const known =
+    neighbourhoods.get(facts) ?? new Neighbourhood<Neighbour>([...facts.functions, ...facts.silent]);
   neighbourhoods.set(facts, known);
   return known;
 }
@@ -135,8 +138,10 @@ const group = ofFunctions('iommu-group', 'is it alone in its IOMMU group?', (fn,
   );
 });
 
-const virtualFunctions = ofFunctions('sriov', 'does it have virtual functions?', (fn, { functions }) => {
-  const own = functions.filter(({ physicalFunction }) => physicalFunction === fn.sbdf);
+const virtualFunctions = ofFunctions('sriov', 'does it have virtual functions?', (fn, facts) => {
+  const own = [...facts.functions, ...facts.silent].filter(
+    ({ physicalFunction }) => physicalFunction === fn.sbdf,
+  );
   if (own.length === 0) return pass(fn.physicalFunction === null ? 'none' : 'it is one itself');
   return warn(
     `has virtual functions: ${nameFunctions(own)}`,

@@ -11,6 +11,7 @@ import {
   pass,
   refused,
   skip,
+  summary,
   type Stage,
   warn,
 } from '../check.ts';
@@ -144,16 +145,39 @@ const daemon: Check = {
   },
 };
 
+const silentWhy = 'nothing can be told from its registers, and no guest can use it';
+
+/** That a function was named says no more than that it has an address: its registers are judged only when it answers. */
 const functions: Check = {
   id: 'functions',
   question: 'are the functions there?',
-  check: ({ functions: all, subjects, named, unresolved, unreadable, scope }) => {
+  check: ({ functions: all, silent, subjects, named, unresolved, unreadable, scope }) => {
     const absent = missing(unresolved, 'nothing of this kind is on its PCI bus');
     if (absent) return absent;
-    const [bad] = unreadable;
-    if (bad) return warn(`a function cannot be read${andMore(unreadable)}`, bad.message, bad.remedy);
+    const damaged = unreadable.filter(({ reason }) => reason !== 'NOT-ANSWERING');
+    const [bad] = damaged;
+    if (bad) return warn(`a function cannot be read${andMore(damaged)}`, bad.message, bad.remedy);
+    if (named && silent.some(({ sbdf }) => subjects.includes(sbdf))) {
+      const findings = subjects.map((sbdf) => {
+        const found = silent.find((each) => each.sbdf === sbdf);
+        return {
+          sbdf: formatSbdf(sbdf),
+          ...(found ? refused(found.refusal, silentWhy) : pass('it answers')),
+        };
+      });
+      return summary(findings, named);
+    }
     if (named) return pass(listed(subjects.map(formatSbdf)));
-    const of = scope === 'loopback' ? '' : ` of ${all.length}`;
+    const of = scope === 'loopback' ? '' : ` of ${all.length + silent.length}`;
+    const [quiet] = silent;
+    if (quiet) {
+      const told = silent.slice(0, 8).map(({ sbdf, problem }) => `${formatSbdf(sbdf)} ${problem}`);
+      return warn(
+        `${subjects.length}${of} could be exported; ${told.join(', ')}`,
+        silentWhy,
+        quiet.refusal.remedy,
+      );
+    }
     if (subjects.length > 0) return pass(`${subjects.length}${of} could be exported; the others are bridges`);
     return warn(
       'none that could be exported',

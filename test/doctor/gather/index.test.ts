@@ -55,6 +55,13 @@ function xenMachine(): string {
   return root;
 }
 
+/** The network card of a machine, asleep. */
+function fallSilent(root: string): void {
+  const directory = join(root, 'sys/bus/pci/devices/0000:41:00.0');
+  writeFileSync(join(directory, 'config'), new Uint8Array(4096).fill(0xff));
+  writeFileSync(join(directory, 'power_state'), 'D3cold\n');
+}
+
 /** xenstore as a table of nodes. */
 const storeOf = (nodes: Readonly<Record<string, string>>) => ({
   read: (path: string) => Promise.resolve(nodes[path]),
@@ -171,6 +178,19 @@ describe('a machine under Xen', () => {
       },
     });
     expect(facts.subjects).toEqual(addresses('44:02.0'));
+  });
+});
+
+describe('a function that does not answer', () => {
+  it('is no candidate, and is judged when it is named', async () => {
+    const root = plainMachine();
+    fallSilent(root);
+    const facts = await gatherAt(root);
+    expect(facts.subjects).toEqual(addresses('44:02.0'));
+    expect(facts.silent).toMatchObject([
+      { sbdf: sbdf('41:00.0'), problem: 'does not answer (power state D3cold)' },
+    ]);
+    expect((await gatherAt(root, { specs: [specOf('41:00.0')] })).subjects).toEqual(addresses('41:00.0'));
   });
 });
 

@@ -1,6 +1,17 @@
 import { platformStage } from '../../../src/doctor/stages/platform.ts';
 import { describeStage } from '../cases.ts';
-import { host, nic, onMachine, onXen, port, refusal, withDaemon } from '../support.ts';
+import {
+  display,
+  host,
+  nic,
+  onMachine,
+  onXen,
+  port,
+  refusal,
+  silent,
+  sound,
+  withDaemon,
+} from '../support.ts';
 
 describeStage(platformStage, {
   xen: [
@@ -64,5 +75,17 @@ describeStage(platformStage, {
       'NO-SUCH-FUNCTION',
     ],
     [host([nic], { unreadable: [refusal('BAD-FILE').error] }), 'warn', /told of BAD-FILE/],
+    [host([nic, sound], { silent: [silent(display)] }), 'pass', /0000:41:00\.0/],
+    [
+      host([sound], { silent: [silent()], subjects: [nic.sbdf] }),
+      'fail',
+      /0000:41:00\.0 does not answer \(power state D3cold\).*echo on > /,
+      'NOT-ANSWERING',
+    ],
+    [
+      host([sound], { silent: [silent()], unreadable: [silent().refusal], named: false }),
+      'warn',
+      /1 of 2 could be exported; 0000:41:00\.0 does not answer \(power state D3cold\)/,
+    ],
   ],
 });
