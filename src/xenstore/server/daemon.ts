@@ -5,6 +5,7 @@ import { maxSocketPath } from '../transport.ts';
 import { DomainDirectory } from './domain-directory.ts';
 import { Listener } from './listener.ts';
 import { Store } from './store.ts';
+import { Turns } from './turns.ts';
 import { socketAnswers } from '../../unix-socket.ts';
 
 export interface XenstoredOptions {
@@ -27,6 +28,7 @@ export class Xenstored {
   readonly #store: Store;
   readonly #domains: DomainDirectory;
   readonly #listeners = new Map<number, Listener>();
+  readonly #turns = new Turns();
   readonly #signal: AbortSignal | undefined;
   readonly #close = (): void => this.close();
   #resolveEnded: () => void = () => {};
@@ -99,7 +101,10 @@ export class Xenstored {
   #listen(domid: number): void {
     const path = domid === 0 ? this.socketPath : join(this.#sockets, `dom${domid}`);
     try {
-      this.#listeners.set(domid, new Listener(path, () => this.#store.connect(domid), domid !== 0));
+      this.#listeners.set(
+        domid,
+        new Listener(path, () => this.#store.connect(domid), this.#turns, domid !== 0),
+      );
     } catch (error) {
       // A guest's socket that cannot be made now is tried again with each scan.
       if (domid === 0) throw error;

@@ -17,6 +17,8 @@ export interface Domain {
   readonly sessions: Set<Session>;
   watches: number;
   transactions: number;
+  /** What its requests have taken of the daemon's time, in milliseconds, as `Turns` reckons it. */
+  charged: number;
 }
 
 export const newDomain = (domid: number, since: number): Domain => ({
@@ -28,6 +30,7 @@ export const newDomain = (domid: number, since: number): Domain => ({
   sessions: new Set(),
   watches: 0,
   transactions: 0,
+  charged: 0,
 });
 
 export const isPrivileged = (domain: Domain): boolean => domain.domid === 0;

@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import type { Session } from './session.ts';
+import type { Turns } from './turns.ts';
 import { SocketSession } from './socket-session.ts';
 
 /** Connections that one guest may hold; more are turned away. */
@@ -17,10 +18,10 @@ export class Listener {
    * Listens at `path` from now on. The socket is made under another name and moved into place: it appears ready and with
    * its final mode, and replaces what a daemon that was killed has left there. Throws when the path cannot be used.
    */
-  constructor(path: string, connect: () => Session, guest: boolean) {
+  constructor(path: string, connect: () => Session, turns: Turns, guest: boolean) {
     this.#path = path;
     this.#server = createServer((socket) => {
-      const session = new SocketSession(socket, connect());
+      const session = new SocketSession(socket, connect(), turns);
       this.#sessions.add(session);
       socket.on('close', () => this.#sessions.delete(session));
     });

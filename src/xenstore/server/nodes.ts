@@ -18,12 +18,8 @@ export function findNode(caller: Caller, path: string, need: number): StoreNode 
   const { domain, view } = caller;
   const node = view.get(path);
   if (node && (rightsOf(domain, node.permissions) & need) === need) return node;
-  let above: StoreNode | undefined;
-  for (let at = path; !above;) {
-    at = parentOf(at);
-    above = view.get(at);
-  }
-  if (node || (rightsOf(domain, above.permissions) & need) === 0) refuse('EACCES');
+  const above = view.get(view.nearestAbove(path));
+  if (node || !above || (rightsOf(domain, above.permissions) & need) === 0) refuse('EACCES');
   return undefined;
 }
 
@@ -69,15 +65,12 @@ export function setPermissions(caller: Caller, path: string, list: AccessList): 
 /** Makes a node and what is missing above it; all of it or, when a quota is reached, nothing. */
 function createNode(caller: Caller, path: string, value: Uint8Array): void {
   const { domain, view } = caller;
+  const top = view.nearestAbove(path);
+  const parent = view.get(top) ?? refuse('ENOENT');
+  const levels = path.split('/').length - (top === '/' ? 1 : top.split('/').length);
+  if (!isPrivileged(domain) && levels > view.room(domain.domid)) refuse('ENOSPC');
   const missing = [path];
-  let top = parentOf(path);
-  let parent = view.get(top);
-  while (!parent) {
-    missing.push(top);
-    top = parentOf(top);
-    parent = view.get(top);
-  }
-  if (!isPrivileged(domain) && missing.length > view.room(domain.domid)) refuse('ENOSPC');
+  for (let at = parentOf(path); at !== top; at = parentOf(at)) missing.push(at);
 
   const stamp = view.stamp();
   const permissions = inherited(domain, parent.permissions, stamp);

@@ -1,3 +1,4 @@
+import { parentOf } from './path.ts';
 import { quotas } from './quotas.ts';
 import { refuse } from './refusal.ts';
 import type { StoreNode, Tree, View } from './tree.ts';
@@ -37,6 +38,13 @@ export class Overlay implements View {
 
   get(path: string): StoreNode | undefined {
     return this.#touch(path).now;
+  }
+
+  /** From the bottom up, as C xenstored does: what was looked at must not have changed in the end. */
+  nearestAbove(path: string): string {
+    let above = parentOf(path);
+    while (!this.get(above)) above = parentOf(above);
+    return above;
   }
 
   set(path: string, node: StoreNode | undefined): void {

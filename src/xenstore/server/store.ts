@@ -50,6 +50,7 @@ export class Store {
     const tree = this.#tree;
     this.view = {
       get: (path) => tree.get(path),
+      nearestAbove: (path) => tree.nearestAbove(path),
       set: (path, node) => tree.set(path, node),
       room: (domid) => quotas.nodes - tree.owned(domid),
       spoil: () => {},

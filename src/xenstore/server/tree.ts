@@ -16,6 +16,8 @@ export interface StoreNode {
 /** The store as one request sees and changes it: the tree itself, or a transaction over it. */
 export interface View {
   get(path: string): StoreNode | undefined;
+  /** The path of the nearest node above a path. */
+  nearestAbove(path: string): string;
   /** Puts a node in place, or with undefined removes it. Does not touch the parent. */
   set(path: string, node: StoreNode | undefined): void;
   /** How many nodes a guest may still make here. */
@@ -51,6 +53,17 @@ export class Tree {
 
   get(path: string): StoreNode | undefined {
     return this.#nodes.get(path);
+  }
+
+  /** From the top down: a guest may ask for paths of a thousand levels, of which few are there. */
+  nearestAbove(path: string): string {
+    let nearest = '/';
+    for (let end = path.indexOf('/', 1); end > 0; end = path.indexOf('/', end + 1)) {
+      const above = path.slice(0, end);
+      if (!this.#nodes.has(above)) break;
+      nearest = above;
+    }
+    return nearest;
   }
 
   set(path: string, node: StoreNode | undefined): void {
