@@ -1,5 +1,7 @@
 #include "back_end.h"
 
+#include <algorithm>
+
 namespace pciback {
 
 Failure BackEnd::open(std::shared_ptr<Connection> connection, uint32_t domid, uint32_t ref, uint32_t port, Stage* stage,
@@ -34,16 +36,33 @@ BackEnd::Look BackEnd::look(uint32_t turns, uint32_t* op, uint32_t* spent) {
     pciif::relax_cpu();
   }
   page_.copy_op_to(op);
+  page_.set_op_word(pciif::kErr, ++mark_);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a fault during the copy has set `vanished` by now
   return vanished() ? Look::vanished : Look::request;
 }
 
 // Linux pcifront waits two seconds, then clears bit 0 itself and may ask something else. An answer to the first request must
-// not be taken for one to the second.
+// not be taken for an answer to the second.
+//
+// - Every word that decides what is done is compared. Of a read the value is none of them, nor are the vectors of MSI-X.
+// - A front-end may ask the same again, and what was done for the first request was done before the second was asked for: status
+//   bits that the function has set in between would stay set although the guest is told that they are cleared. The flags do not
+//   count requests. But a front-end that asks copies a whole request to the page (Linux drivers/pci/xen-pcifront.c, do_pci_op;
+//   mini-os pcifront.c; NetBSD xpci), so the mark that `look` has left in `err`, which is ours to write, is gone then.
+//
+// Two cases cannot be told: a front-end that rewrites nothing when it asks the same again, and one that gives up and asks again
+// within the few instructions between this comparison and the clearing of bit 0.
 bool BackEnd::still_asks_for(const uint32_t* op) const {
   if (!(page_.flags().load(std::memory_order_acquire) & pciif::kRequestActive)) return false;
+  if (page_.op_word(pciif::kErr) != mark_) return false;
   for (const size_t word : {pciif::kCmd, pciif::kDomain, pciif::kBus, pciif::kDevfn, pciif::kOffset, pciif::kSize})
     if (page_.op_word(word) != op[word]) return false;
+  const uint32_t cmd = op[pciif::kCmd];
+  const bool has_value = cmd == pciif::kConfWrite || cmd == pciif::kEnableMsix;
+  if (has_value && page_.op_word(pciif::kValue) != op[pciif::kValue]) return false;
+  const uint32_t entries = cmd == pciif::kEnableMsix ? std::min(op[pciif::kValue], pciif::kMaxMsixEntries) : 0;
+  for (uint32_t i = pciif::kMsixEntries; i < pciif::kMsixEntries + entries; i++)
+    if (page_.op_word(i) >> 16 != op[i] >> 16) return false;
   return true;
 }
 

@@ -24,7 +24,8 @@ class BackEnd {
   // Whether a request waits: one look.
   bool asked() const { return page_.flags().load(std::memory_order_acquire) & pciif::kRequestActive; }
 
-  // Looks up to `turns` times, at least once, without a system call. On a request, copies it to `op`. Adds the turns to `*spent`.
+  // Looks up to `turns` times, at least once, without a system call. On a request, copies it to `op`, and marks it in the page.
+  // Adds the turns to `*spent`.
   Look look(uint32_t turns, uint32_t* op, uint32_t* spent = nullptr);
 
   // Answers the request in `op`: `err`, `value` and the vectors of the first `vectors` entries. Whoever gets `published` notifies.
@@ -48,6 +49,7 @@ class BackEnd {
   Grant grant_;
   pciif::Page page_;
   EventChannel* channel_;
+  uint32_t mark_ = 0x6d61726b;  // no error, neither of the wire nor of a front-end; another for each request
 };
 
 }  // namespace pciback

@@ -26,6 +26,8 @@ inline constexpr uint32_t kMaxMsixEntries = 128;
 static_assert(kMsixEntries + kMaxMsixEntries == kOpWords);
 
 inline constexpr uint32_t kConfRead = 0;
+inline constexpr uint32_t kConfWrite = 1;
+inline constexpr uint32_t kEnableMsix = 4;
 inline constexpr int32_t kErrSuccess = 0;
 inline constexpr int32_t kErrNoDevice = -1;
 inline constexpr int32_t kErrOffset = -2;
