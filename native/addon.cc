@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "responder.h"
 #include "ring.h"
+#include "shared_mappings.h"
 
 #include <sched.h>
 #include <unistd.h>
@@ -21,13 +22,28 @@ Napi::Value map_file_for_js(const Napi::CallbackInfo& info) {
   const uint32_t length = arguments.integer(1, "bytes", 1, largest);
   const bool create = arguments.boolean(2, "create");
   if (!arguments.ok()) return info.Env().Undefined();
-  auto mapping = std::make_shared<Mapping>();
-  if (Failure failure = map_file(path, length, create, mapping.get())) {
+  std::shared_ptr<Mapping> mapping;
+  if (Failure failure = map_file(path, length, create, &mapping)) {
     throw_failure(info.Env(), failure, path);
     return info.Env().Undefined();
   }
   void* data = mapping->data();
   return share_buffer(info.Env(), std::move(mapping), data, length);
+}
+
+// Detaches the buffer: nothing is read or written through it any more. V8 lets go of its memory then and there, and Node calls
+// the finalizer in the next turn of the event loop; the memory itself goes with its last holder in this process.
+Napi::Value unmap_file_for_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  bool is_mapping = false;
+  if (info[0].IsArrayBuffer()) {
+    auto buffer = info[0].As<Napi::ArrayBuffer>();
+    is_mapping = buffer.IsDetached() || shared_mapping_at(buffer.Data());
+    if (is_mapping && !buffer.IsDetached()) buffer.Detach();
+  }
+  if (!is_mapping)
+    Napi::TypeError::New(env, "buffer must be the ArrayBuffer of a mapping").ThrowAsJavaScriptException();
+  return env.Undefined();
 }
 
 Napi::Value has_vanished(const Napi::CallbackInfo& info) {
@@ -83,6 +99,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Hypervisor", HypervisorObject::define(env));
   exports.Set("FrontRing", FrontObject::define(env));
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));
+  exports.Set("unmapFile", Napi::Function::New<unmap_file_for_js>(env, "unmapFile"));
   exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
   exports.Set("lockFile", Napi::Function::New<lock_file_for_js>(env, "lockFile"));
   exports.Set("waitForLock", Napi::Function::New<wait_for_lock>(env, "waitForLock"));

@@ -21,6 +21,7 @@
       'read_tables.cc',
       'responder.cc',
       'ring.cc',
+      'shared_mappings.cc',
       'xen.cc',
       'xen_control.cc',
       'xen_libraries.cc',

@@ -2,19 +2,38 @@
 
 #include <csignal>
 #include <mutex>
+#include <new>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <vector>
 
 #include <cerrno>
 
 namespace pciback {
 namespace {
 
-// Fixed and lock-free, since a signal handler reads it.
-constexpr size_t kMaxRanges = 2048;
-constexpr uintptr_t kClaimed = 1;
-GuardedRange ranges[kMaxRanges];
-std::atomic<size_t> ranges_ever_used{0};
+// A signal handler reads the chunks without a lock: they are added at the front, and neither move nor are given back.
+struct Chunk {
+  GuardedRange ranges[512];
+  Chunk* next = nullptr;
+};
+std::atomic<Chunk*> newest_chunk{nullptr};
+
+std::mutex free_mutex;
+std::vector<GuardedRange*>& free_ranges() {
+  // Never destroyed: a worker may still unmap while the process runs its exit handlers.
+  static auto* all = new std::vector<GuardedRange*>;
+  return *all;
+}
+
+bool add_chunk() {
+  auto* chunk = new (std::nothrow) Chunk;
+  if (!chunk) return false;
+  for (GuardedRange& range : chunk->ranges) free_ranges().push_back(&range);
+  chunk->next = newest_chunk.load(std::memory_order_relaxed);
+  newest_chunk.store(chunk, std::memory_order_release);
+  return true;
+}
 
 struct sigaction previous_action;
 uintptr_t host_page_size;
@@ -60,29 +79,31 @@ void install_handler() {
 GuardedRange* guard_memory(void* start, size_t length) {
   static std::once_flag installed;
   std::call_once(installed, install_handler);
-  for (size_t i = 0; i < kMaxRanges; i++) {
-    GuardedRange& range = ranges[i];
-    uintptr_t free = 0;
-    if (!range.start.compare_exchange_strong(free, kClaimed)) continue;
-    range.length.store(length);
-    range.vanished.store(false);
-    range.start.store(reinterpret_cast<uintptr_t>(start));
-    size_t used = ranges_ever_used.load();
-    while (used < i + 1 && !ranges_ever_used.compare_exchange_weak(used, i + 1)) {
-    }
-    return &range;
-  }
-  return nullptr;
+  std::lock_guard lock(free_mutex);
+  if (free_ranges().empty() && !add_chunk()) return nullptr;
+  GuardedRange* range = free_ranges().back();
+  free_ranges().pop_back();
+  range->length.store(length);
+  range->vanished.store(false);
+  range->start.store(reinterpret_cast<uintptr_t>(start));
+  return range;
 }
 
-void unguard_memory(GuardedRange* range) { range->start.store(0); }
+void unguard_memory(GuardedRange* range) {
+  range->start.store(0);
+  std::lock_guard lock(free_mutex);
+  free_ranges().push_back(range);
+}
 
 GuardedRange* find_guarded(const void* address) {
   const auto wanted = reinterpret_cast<uintptr_t>(address);
-  const size_t used = ranges_ever_used.load();
-  for (size_t i = 0; i < used; i++) {
-    const uintptr_t start = ranges[i].start.load();
-    if (start > kClaimed && wanted >= start && wanted - start < ranges[i].length.load()) return &ranges[i];
+  for (Chunk* chunk = newest_chunk.load(std::memory_order_acquire); chunk; chunk = chunk->next) {
+    for (GuardedRange& range : chunk->ranges) {
+      const uintptr_t start = range.start.load();
+      if (start == 0 || wanted < start || wanted - start >= range.length.load()) continue;
+      // Another thread may have made another range of it between the two loads.
+      if (range.start.load() == start) return &range;
+    }
   }
   return nullptr;
 }

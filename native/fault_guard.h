@@ -15,11 +15,12 @@ struct GuardedRange {
   std::atomic<bool> vanished{false};
 };
 
-// Null when all places of the (fixed) table are taken.
+// There is room for as many ranges as there is memory. Null when there is none left.
 GuardedRange* guard_memory(void* start, size_t length);
 void unguard_memory(GuardedRange* range);
 
-// The guarded range that holds this address; null when there is none. Async-signal-safe.
+// The guarded range that holds this address; null when there is none. Async-signal-safe. It looks at every range there ever
+// was at once, some nanoseconds each: only a page that is lost has to be looked for.
 GuardedRange* find_guarded(const void* address);
 
 }  // namespace pciback

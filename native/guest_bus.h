@@ -10,14 +10,15 @@
 
 namespace pciback {
 
-// A function as its reader sees it. The memory is JavaScript's, which changes it on the same thread.
+// A function as its reader sees it. The memory is JavaScript's, which changes it on the same thread. Where it belongs to a mapped
+// file, the pointer keeps the mapping: JavaScript may unmap the file before it takes the function off the bus.
 struct ReadableFunction {
   uint32_t address = 0;               // the guest's: segment << 16 | bus << 8 | devfn
   uint32_t length = 0;                // bytes of configuration space: 256 or 4096
   const uint32_t* live = nullptr;     // bits that a read takes from the hardware, for each dword register
   const uint32_t* shown = nullptr;    // what it shows in the others
-  const uint32_t* resetting = nullptr;  // not 0: it answers with ones, because it is being reset
-  double* reads = nullptr;            // how many there were
+  std::shared_ptr<const uint32_t> resetting = {};  // not 0: it answers with ones, because it is being reset
+  std::shared_ptr<double> reads = {};              // how many there were
   std::shared_ptr<ConfigFile> hardware = {};  // null: JavaScript has to ask the hardware
 };
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "fd.h"
+#include "shared_mappings.h"
 
 namespace pciback {
 
@@ -40,7 +41,7 @@ Failure Mapping::of(int fd, size_t length, Mapping* out) {
   return kSuccess;
 }
 
-Failure map_file(const std::string& path, size_t length, bool create, Mapping* out) {
+Failure map_file(const std::string& path, size_t length, bool create, std::shared_ptr<Mapping>* out) {
   // O_NONBLOCK: opening a FIFO by mistake must not hang.
   const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | (create ? O_CREAT : 0);
   Fd fd(open(path.c_str(), flags, 0644));
@@ -53,7 +54,7 @@ Failure map_file(const std::string& path, size_t length, bool create, Mapping* o
   } else if (static_cast<size_t>(status.st_size) < length) {
     return {ENXIO, "mmap"};
   }
-  return Mapping::of(fd.get(), length, out);
+  return share_mapping(fd.get(), length, out);
 }
 
 namespace {

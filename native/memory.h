@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -32,9 +33,10 @@ class Mapping {
   GuardedRange* range_ = nullptr;
 };
 
-// Maps the first `length` bytes of the regular file at `path`. With `create`, a missing file is made and a short one grown;
-// the space is reserved, so that writing through the mapping cannot run into a full disk.
-Failure map_file(const std::string& path, size_t length, bool create, Mapping* out);
+// Maps the first `length` bytes of the regular file at `path`, once for all in this process that ask for the same
+// (shared_mappings.h). With `create`, a missing file is made and a short one grown; the space is reserved, so that writing
+// through the mapping cannot run into a full disk.
+Failure map_file(const std::string& path, size_t length, bool create, std::shared_ptr<Mapping>* out);
 
 // Takes the exclusive lock on the file at `path`, which is made if need be. EWOULDBLOCK: somebody else holds it. The lock
 // goes when `*fd` is closed, at the latest with the process.

@@ -1,5 +1,7 @@
 #include "read_tables.h"
 
+#include "shared_mappings.h"
+
 namespace pciback {
 namespace {
 
@@ -21,6 +23,11 @@ void* read_table(const Napi::Object& object, const char* name, napi_typedarray_t
   return static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
 }
 
+template <typename Element>
+std::shared_ptr<Element> keeping_its_mapping(void* table) {
+  return {table ? shared_mapping_at(table) : nullptr, static_cast<Element*>(table)};
+}
+
 bool read_function(const Napi::Value& value, ReadableFunction* out, std::vector<Napi::ObjectReference>* tables) {
   if (value.IsEmpty() || !value.IsObject()) return false;
   const auto object = value.As<Napi::Object>();
@@ -29,8 +36,8 @@ bool read_function(const Napi::Value& value, ReadableFunction* out, std::vector<
   const size_t dwords = out->length / 4;
   out->live = static_cast<uint32_t*>(read_table(object, "live", napi_uint32_array, dwords, tables));
   out->shown = static_cast<uint32_t*>(read_table(object, "shown", napi_uint32_array, dwords, tables));
-  out->resetting = static_cast<uint32_t*>(read_table(object, "resetting", napi_uint32_array, 1, tables));
-  out->reads = static_cast<double*>(read_table(object, "reads", napi_float64_array, 1, tables));
+  out->resetting = keeping_its_mapping<const uint32_t>(read_table(object, "resetting", napi_uint32_array, 1, tables));
+  out->reads = keeping_its_mapping<double>(read_table(object, "reads", napi_float64_array, 1, tables));
   const Napi::Value hardware = object.Get("hardware");
   if (hardware.IsEmpty() || !out->live || !out->shown || !out->resetting || !out->reads) return false;
   out->hardware = config_file_of(hardware);

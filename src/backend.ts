@@ -25,7 +25,7 @@ import { StandIns, reignFrom } from './backend/stand-ins.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn.ts';
 import { endXenstored } from './backend/xenstored.ts';
-import { FunctionRecord, type Quirk, formatQuirk } from './config-space/index.ts';
+import { type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
 import { allFunctions, type Inventory, type ResetMethod, setPriorityOfThreads } from './host/index.ts';
 import { xenDirectory } from './host/platform.ts';
@@ -194,11 +194,10 @@ export class PciBackend {
 
   /** What a guest may do with a function, register by register. Throws NO-SUCH-FUNCTION or HEADER-TYPE. */
   explain(sbdf: Sbdf): Explanation {
-    const { registry, platform, host } = this.#parts();
+    const { registry, records, host } = this.#parts();
     const entry = registry.get(sbdf);
     if (!entry) return explainFacts(host.factsOf(sbdf));
-    const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
-    return explainEntry(entry, registry.ownerOf(sbdf) ?? null, record);
+    return explainEntry(entry, registry.ownerOf(sbdf) ?? null, records.of(sbdf));
   }
 
   /**
@@ -232,9 +231,9 @@ export class PciBackend {
    * was listening for. Real functions signal by themselves.
    */
   signal(sbdf: Sbdf): number {
-    const { registry, platform } = this.#parts();
+    const { registry, records, platform } = this.#parts();
     const domid = registry.ownerOf(sbdf);
-    const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
+    const record = records.of(sbdf);
     if (domid === undefined || !record) return 0;
     const pirqs = Array.from({ length: record.vectors }, (_, vector) => record.pirq(vector));
     return pirqs.filter((pirq) => platform.signal(domid, pirq)).length;
@@ -246,7 +245,7 @@ export class PciBackend {
   }
 
   status(): BackendStatus {
-    const { registry, platform, guests } = this.#running;
+    const { registry, records, guests } = this.#running;
     return {
       pid: process.pid,
       directory: this.#directory,
@@ -255,8 +254,8 @@ export class PciBackend {
       tookOver: this.#hasTakenOver,
       standIn: this.#running.standIns?.pid ?? null,
       guests:
-        registry && platform && guests
-          ? guests.sessions().map((session) => guestStatus(session, registry, platform))
+        registry && records && guests
+          ? guests.sessions().map((session) => guestStatus(session, registry, records))
           : [],
       functions: registry ? registry.entries().map((entry) => functionStatus(entry, registry)) : [],
     };
@@ -305,7 +304,7 @@ export class PciBackend {
     await provideXenstored(running, where, emit);
     const engine = openEngine({ platform, pool, xenstore, inventory }, inheritance, this.#engineOptions);
     Object.assign(running, engine);
-    const { registry, host, guests } = engine;
+    const { registry, records, host, guests } = engine;
     host.reconcile();
     this.#subscriptions.push(
       xenstore.state$.subscribe((state) => {
@@ -326,7 +325,7 @@ export class PciBackend {
     await endUnclaimed(inheritance.resumed, inheritance.rings);
     await Promise.all(guests.sessions().map((session) => session.settled()));
     if (metrics !== undefined) {
-      const parts = { platform, registry, xenstore, guests, state: () => this.#actor.getSnapshot().value };
+      const parts = { records, registry, xenstore, guests, state: () => this.#actor.getSnapshot().value };
       running.metrics = await startMetrics(metrics, parts, this.#outlet.all$);
       emit(makeEvent('metrics.started', { to: running.metrics.url }));
     }
@@ -433,19 +432,20 @@ export class PciBackend {
   }
 
   async #letGo(): Promise<void> {
-    const { pool, xenstore, platform, control, metrics, rehearsal } = this.#running;
+    const { pool, xenstore, platform, records, control, metrics, rehearsal } = this.#running;
     control?.close();
     metrics?.close();
     await rehearsal?.end();
     await pool?.destroy();
+    records?.close();
     xenstore?.close();
     platform?.close();
   }
 
-  #parts(): Required<Pick<Running, 'platform' | 'xenstore' | 'registry' | 'host' | 'guests'>> {
-    const { platform, xenstore, registry, host, guests } = this.#running;
-    if (platform && xenstore && registry && host && guests) {
-      return { platform, xenstore, registry, host, guests };
+  #parts(): Required<Pick<Running, 'platform' | 'xenstore' | 'registry' | 'records' | 'host' | 'guests'>> {
+    const { platform, xenstore, registry, records, host, guests } = this.#running;
+    if (platform && xenstore && registry && records && host && guests) {
+      return { platform, xenstore, registry, records, host, guests };
     }
     throw notRunning();
   }

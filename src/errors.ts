@@ -76,6 +76,7 @@ export const reasons = {
   'NO-NATIVE-ADDON': { exitCode: 3, meaning: 'the native addon is missing or does not load' },
   'NO-XENSTORE': { exitCode: 3, meaning: 'xenstored does not answer' },
   'CANNOT-LISTEN': { exitCode: 3, meaning: 'an address cannot be listened at' },
+  'OUT-OF-RESOURCES': { exitCode: 3, meaning: 'the kernel grants no more memory mappings or open files' },
   'BAD-DIRECTORY': { exitCode: 3, meaning: 'a directory is missing or cannot be used' },
 
   // --- ours ----------------------------------------------------------------------------------------------------------

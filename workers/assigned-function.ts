@@ -23,6 +23,7 @@ import {
   quiesce,
 } from '../src/config-space/index.ts';
 import { PcibackError } from '../src/errors.ts';
+import { unmapFile } from '../src/host/index.ts';
 import type { Belongings, HostFunction, Platform, ReadableFunction } from '../src/host/platform.ts';
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
 import type { Assignment, FromWorker } from './messages.ts';
@@ -48,6 +49,7 @@ export class AssignedFunction implements ExportedFunction {
   readonly #report: (report: FromWorker) => void;
   readonly #others: () => readonly Belongings[];
   #opened: Opened | undefined;
+  #mappedRecord: ArrayBuffer | undefined;
   #resets: Promise<unknown> = Promise.resolve();
   #state: FunctionState;
   #cause = 'adopted';
@@ -188,6 +190,7 @@ export class AssignedFunction implements ExportedFunction {
     this.#actor.stop();
     this.#opened?.hardware.close();
     this.#opened = undefined;
+    this.#unmapRecord();
   }
 
   #send(event: FunctionEvent): void {
@@ -213,25 +216,41 @@ export class AssignedFunction implements ExportedFunction {
   /** Opens the hardware and puts the filter before it. `fresh`: for a new guest; nothing of the last one's is seen by it. */
   #open(record: 'fresh' | 'adopted'): Opened {
     if (this.#opened) return this.#opened;
-    const { seized, mode } = this.#assignment;
     const hardware = this.#platform.openFunction(this.sbdf);
+    try {
+      this.#opened = { hardware, filter: this.#filterBefore(hardware, record) };
+      return this.#opened;
+    } catch (error) {
+      hardware.close();
+      this.#unmapRecord();
+      throw error;
+    }
+  }
+
+  #filterBefore(hardware: HostFunction, record: 'fresh' | 'adopted'): ConfigFilter {
+    const { seized, mode } = this.#assignment;
     const table = compileFilter(seized, mode);
-    const filter = new ConfigFilter(table, hardware, this.#record(record, table), {
+    return new ConfigFilter(table, hardware, this.#record(record, table), {
       resetRequested: () => this.#send({ type: 'flr' }),
       contextLost: () => this.#restoreContext(),
     });
-    this.#opened = { hardware, filter };
-    return this.#opened;
   }
 
   #record(how: 'fresh' | 'adopted', table: CompiledFilter): FunctionRecord {
     const buffer = this.#platform.mapRecord(this.sbdf);
+    this.#mappedRecord = buffer;
     const adopted = how === 'adopted' ? FunctionRecord.adopt(buffer) : undefined;
     if (!adopted) return FunctionRecord.create(buffer, table.initialCommand);
     for (let vector = 0; vector < adopted.vectors; vector++) {
       this.#platform.claimPirq(this.#domid, adopted.pirq(vector));
     }
     return adopted;
+  }
+
+  /** What is still to come of a reset that is under way finds no record any more: that is its successor's. */
+  #unmapRecord(): void {
+    if (this.#mappedRecord) unmapFile(this.#mappedRecord);
+    this.#mappedRecord = undefined;
   }
 
   /**

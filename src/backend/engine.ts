@@ -9,6 +9,7 @@ import type { XenstoreClient } from '../xenstore/index.ts';
 import type { GuestWorker } from './guest-worker.ts';
 import { Guests } from './guests.ts';
 import { HostFunctions } from './host-functions.ts';
+import { Records } from './records.ts';
 import { Registry } from './registry.ts';
 import { type ServedRing, resumeGuests, ringStore } from './resume.ts';
 import type { FileStore } from './store.ts';
@@ -33,6 +34,7 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly registry: Registry;
+  readonly records: Records;
   readonly host: HostFunctions;
   readonly guests: Guests;
 }
@@ -71,5 +73,5 @@ export function openEngine(
     { xenstore, registry, host, platform, pool, rings, resumed, where, topology, bridges, emit },
     isReady,
   );
-  return { registry, host, guests };
+  return { registry, records: new Records(platform, registry), host, guests };
 }

@@ -2,7 +2,7 @@
 import type { Observable } from 'rxjs';
 import { type Sbdf, formatSbdf, formatVdev, parseSbdf } from '../address.ts';
 import {
-  FunctionRecord,
+  type FunctionRecord,
   InterruptKind,
   type RegisterClass,
   type Seized,
@@ -10,18 +10,18 @@ import {
   defaultMode,
   registerClasses,
 } from '../config-space/index.ts';
-import type { Platform } from '../host/index.ts';
 import type { BackendEvent } from '../monitor/index.ts';
 import { packageVersion } from '../package.ts';
 import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { FunctionSample, MetricsSource, RecordSample } from '../monitor/metrics-sample.ts';
 import type { Guests } from './guests.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
+import type { Records } from './records.ts';
 import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
 import { isStalled } from './waits.ts';
 
 export interface MetricsParts {
-  readonly platform: Platform;
+  readonly records: Records;
   readonly registry: Registry;
   readonly xenstore: XenstoreClient;
   readonly guests: Pick<Guests, 'sessions'>;
@@ -62,18 +62,15 @@ const kinds = {
   [InterruptKind.msix]: 'msix',
 } as const;
 
-export function metricsSource({ platform, registry, xenstore, guests, state }: MetricsParts): MetricsSource {
+export function metricsSource({ records, registry, xenstore, guests, state }: MetricsParts): MetricsSource {
   /** What stays the same for as long as a function is hidden. */
-  const lasting = new WeakMap<Seized, { buffer: ArrayBuffer; classes: readonly RegisterClass[] }>();
+  const lasting = new WeakMap<Seized, readonly RegisterClass[]>();
 
   const recordOf = ({ facts: { sbdf }, seized }: Entry): RecordSample | null => {
-    const known = lasting.get(seized) ?? {
-      buffer: platform.mapRecord(sbdf),
-      classes: registerClasses(compileFilter(seized, defaultMode)),
-    };
-    lasting.set(seized, known);
-    const record = FunctionRecord.adopt(known.buffer);
-    return record ? sampleRecord(record, known.classes) : null;
+    const classes = lasting.get(seized) ?? registerClasses(compileFilter(seized, defaultMode));
+    lasting.set(seized, classes);
+    const record = records.ifAny(sbdf);
+    return record ? sampleRecord(record, classes) : null;
   };
 
   const sample = (entry: Entry): FunctionSample => {

@@ -67,6 +67,9 @@ export class Registry {
   /** Who had a function last, as far as this process has seen it. */
   readonly #formerOwners = new Map<Sbdf, number>();
   readonly #released = new Subject<void>();
+  readonly #forgotten = new Subject<Sbdf>();
+  /** Functions that are hidden no more. */
+  readonly forgotten$ = this.#forgotten.asObservable();
   readonly #store: FileStore<Entry>;
 
   constructor(directory: string, onDamage: (key: string, error: unknown) => void) {
@@ -135,6 +138,7 @@ export class Registry {
   #forget(sbdf: Sbdf): void {
     this.#entries.delete(sbdf);
     this.#store.delete(formatSbdf(sbdf));
+    this.#forgotten.next(sbdf);
   }
 
   /**

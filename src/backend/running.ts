@@ -8,6 +8,7 @@ import type { Guests } from './guests.ts';
 import type { HostFunctions } from './host-functions.ts';
 import type { RunningMetrics } from './metrics.ts';
 import type { Rehearsal } from './rehearsal.ts';
+import type { Records } from './records.ts';
 import type { Registry } from './registry.ts';
 import type { StandIns } from './stand-ins.ts';
 
@@ -23,6 +24,7 @@ export interface Running {
   xenstore?: XenstoreClient;
   inheritance?: Inheritance;
   registry?: Registry;
+  records?: Records;
   host?: HostFunctions;
   guests?: Guests;
   control?: ControlServer;

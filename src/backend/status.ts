@@ -1,10 +1,9 @@
 /** What `pciback status` shows: plain data, the same over the library and over the control socket. */
 import type { Sbdf } from '../address.ts';
 import { formatSbdf, formatVdev } from '../address.ts';
-import { FunctionRecord } from '../config-space/index.ts';
-import type { Platform } from '../host/platform.ts';
 import { xenbusStateName } from '../xenbus/index.ts';
 import type { GuestSession } from './guest-session.ts';
+import type { Records } from './records.ts';
 import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
 import { isReachedByDeviceModel } from './waits.ts';
 
@@ -13,8 +12,9 @@ export interface ExportedStatus {
   /** The address on the guest's bus. */
   readonly vdev: string | null;
   readonly state: string;
-  readonly requests: number;
-  readonly denied: number;
+  /** Null while its record cannot be looked at. */
+  readonly requests: number | null;
+  readonly denied: number | null;
 }
 
 export interface GuestStatus {
@@ -54,7 +54,7 @@ export interface BackendStatus {
   readonly functions: readonly FunctionStatus[];
 }
 
-export function guestStatus(session: GuestSession, registry: Registry, platform: Platform): GuestStatus {
+export function guestStatus(session: GuestSession, registry: Registry, records: Records): GuestStatus {
   const { domid, state, view, wait } = session;
   return {
     domid,
@@ -68,7 +68,7 @@ export function guestStatus(session: GuestSession, registry: Registry, platform:
         sbdf: formatSbdf(sbdf),
         vdev: guestAddress === undefined ? null : formatVdev(guestAddress),
         state: entry ? stateOf(entry) : 'gone',
-        ...counters(platform, sbdf),
+        ...counters(records, sbdf),
       };
     }),
     reachedBy: isReachedByDeviceModel(view) ? 'device model' : 'front-end',
@@ -78,8 +78,9 @@ export function guestStatus(session: GuestSession, registry: Registry, platform:
 }
 
 /** Counted by the worker into memory that this thread sees too. */
-function counters(platform: Platform, sbdf: Sbdf): { requests: number; denied: number } {
-  const record = FunctionRecord.adopt(platform.mapRecord(sbdf));
+function counters(records: Records, sbdf: Sbdf): Pick<ExportedStatus, 'requests' | 'denied'> {
+  const record = records.ifAny(sbdf);
+  if (record === null) return { requests: null, denied: null };
   return { requests: record ? record.reads + record.writes : 0, denied: record?.denied ?? 0 };
 }
 

@@ -34,8 +34,8 @@ function showGuest(guest: GuestStatus): string {
     sbdf,
     vdev ?? '-',
     state,
-    String(requests),
-    String(denied),
+    String(requests ?? '-'),
+    String(denied ?? '-'),
   ];
   const table = formatTable(['FUNCTION', 'IN THE GUEST', 'STATE', 'REQUESTS', 'DENIED'], functions.map(row));
   return [head, ...standing(guest), table.replace(/^/gm, '  ')].join('\n');

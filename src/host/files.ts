@@ -5,8 +5,9 @@ import { nativeAddon } from './native.ts';
 
 /**
  * Maps the first `bytes` bytes of a file, shared with everybody who maps it. With `create`, a missing file is made and a short
- * one grown. The mapping goes with the buffer; sending the buffer to another thread sends a copy, so map there.
- * @throws NativeError named by errno: ENOENT, EACCES, ENOSPC, ENXIO (too short) ...
+ * one grown. All buffers of one file in this process are of one mapping, which goes with the last of them: with `unmapFile`, or when
+ * the buffer is collected. Sending the buffer to another thread sends a copy, so map there.
+ * @throws NativeError named by errno: ENOENT, EACCES, ENOSPC, ENXIO (too short), ENOMEM (too many mappings) ...
  */
 export function mapFile(
   path: string,
@@ -14,6 +15,11 @@ export function mapFile(
   options: { readonly create?: boolean } = {},
 ): ArrayBuffer {
   return nativeAddon().mapFile(path, bytes, options.create ?? false);
+}
+
+/** Takes the mapping from this buffer, which is empty from now on, as are all arrays over it. May be called twice. */
+export function unmapFile(buffer: ArrayBuffer): void {
+  nativeAddon().unmapFile(buffer);
 }
 
 /** Whether the file behind a mapping was truncated: what is read there are zeroes, what is written there goes nowhere. */

@@ -2,6 +2,7 @@
 import { getSystemErrorName } from 'node:util';
 import { PcibackError } from '../errors.ts';
 import type { Reason } from '../errors.ts';
+import { exhaustion } from './exhaustion.ts';
 import { answers, domainStates, isNativeError, looks, nativeAddon } from './native.ts';
 import type { NativeHypervisor, NativeRing } from './native.ts';
 import type { Answer, DomainState, Look, ReadableFunction, Ring } from './platform.ts';
@@ -81,6 +82,8 @@ function explained<T>(domid: number, open: () => T): T {
   try {
     return open();
   } catch (cause) {
+    const exhausted = exhaustion(cause, `the page and the event channel of domain ${domid} cannot be had`);
+    if (exhausted) throw exhausted;
     const failure = isNativeError(cause) ? failures[cause.syscall] : undefined;
     if (!failure || !(cause instanceof Error)) throw cause;
     const message = `${failure.what} of domain ${domid}: ${cause.message}`;
@@ -133,7 +136,7 @@ export class Hypervisor {
   /**
    * Maps the page that the domain granted and binds its event channel. `wake` is called on this thread's event loop, once at
    * first and then once per `rearm`.
-   * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED
+   * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED, OUT-OF-RESOURCES
    */
   openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring {
     return explained(domid, () => new NativeBackedRing(this.#native.openRing(domid, grantRef, port, wake)));
@@ -142,7 +145,7 @@ export class Hypervisor {
   /**
    * Serves the ring from a thread without JavaScript, which answers conf_read from the 4096 bytes of `config` and nothing else:
    * what a benchmark compares with. Call `stop` to end it; it returns the number of requests answered.
-   * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED
+   * @throws PcibackError GRANT-FAILED, EVENT-CHANNEL-FAILED, OUT-OF-RESOURCES
    */
   startResponder(domid: number, grantRef: number, port: number, config: Uint8Array): Responder {
     return explained(domid, () => this.#native.startResponder(domid, grantRef, port, config));

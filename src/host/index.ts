@@ -8,7 +8,7 @@ export {
   stubDriver,
   unbindStub,
 } from './driver-binding.ts';
-export { type FileLock, hasVanished, lockFile, mapFile, waitForLock } from './files.ts';
+export { type FileLock, hasVanished, lockFile, mapFile, unmapFile, waitForLock } from './files.ts';
 export { sampleFunction } from './captures/index.ts';
 export * from './functions.ts';
 export { FrontRing, type FrontRingOptions } from './front-ring.ts';

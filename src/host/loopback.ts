@@ -5,7 +5,7 @@ import { findCapability } from '../config-space/capabilities.ts';
 import { dwordAt, wordAt } from '../config-space/image.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { type Delay, openModel } from './model.ts';
-import { ensureModel, mapModel } from './model-file.ts';
+import { ensureModel, factsOfModel } from './model-file.ts';
 import type { DomainState, FunctionFacts, HostFunction, Platform, Ring, Taken } from './platform.ts';
 import { mapRecordFile } from './record-file.ts';
 import { readText } from './sysfs-file.ts';
@@ -150,7 +150,7 @@ export class LoopbackPlatform implements Platform {
   #factsOf(sbdf: Sbdf): FunctionFacts {
     let facts = this.#facts.get(sbdf);
     if (facts === undefined) {
-      ({ facts } = mapModel(this.#directory, sbdf));
+      facts = factsOfModel(this.#directory, sbdf);
       this.#facts.set(sbdf, facts);
     }
     return facts;

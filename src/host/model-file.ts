@@ -12,7 +12,8 @@ import { dirname, join } from 'node:path';
 import { pack, unpack } from 'msgpackr';
 import { formatSbdf, parseSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
-import { mapFile } from './files.ts';
+import { exhaustion } from './exhaustion.ts';
+import { mapFile, unmapFile } from './files.ts';
 import { isNativeError } from './native.ts';
 import type { FunctionFacts } from './platform.ts';
 import { leftByDriver } from './power-up.ts';
@@ -24,6 +25,8 @@ export interface MappedModel {
   readonly registers: DataView;
   /** Two words, shared: faults (`ModelFault`), and how often the function was reset. */
   readonly condition: Uint32Array;
+  /** Takes the memory from all of it but the facts. */
+  readonly unmap: () => void;
 }
 
 const magic = 'pcimodel';
@@ -62,7 +65,7 @@ export function listModels(directory: string): readonly Sbdf[] {
 export function ensureModel(directory: string, facts: FunctionFacts): void {
   const path = modelPath(directory, facts.sbdf);
   if (!existsSync(path)) create(path, facts);
-  const present = mapModel(directory, facts.sbdf).facts;
+  const present = factsOfModel(directory, facts.sbdf);
   if (present.vendor !== facts.vendor || present.device !== facts.device) {
     throw unusable(path, 'models another function than the one that is at this address now');
   }
@@ -110,10 +113,26 @@ function contentsFor(facts: FunctionFacts): Buffer {
   return contents;
 }
 
-/** Maps a model. Throws NO-SUCH-FUNCTION when there is none, BAD-FILE when the file is something else. */
+/** What a model is of. Throws as `mapModel` does. */
+export function factsOfModel(directory: string, sbdf: Sbdf): FunctionFacts {
+  const { facts, unmap } = mapModel(directory, sbdf);
+  unmap();
+  return facts;
+}
+
+/** Maps a model. Throws NO-SUCH-FUNCTION when there is none, BAD-FILE when the file is something else, OUT-OF-RESOURCES. */
 export function mapModel(directory: string, sbdf: Sbdf): MappedModel {
   const path = modelPath(directory, sbdf);
   const buffer = mapExisting(path, sbdf);
+  try {
+    return partsOf(buffer, path);
+  } catch (error) {
+    unmapFile(buffer);
+    throw error;
+  }
+}
+
+function partsOf(buffer: ArrayBuffer, path: string): MappedModel {
   const header = Buffer.from(buffer, 0, Offset.initial);
   const space = header.readUInt32LE(Offset.space);
   if (
@@ -127,6 +146,7 @@ export function mapModel(directory: string, sbdf: Sbdf): MappedModel {
     facts: { ...factsIn(header, path), config: new Uint8Array(buffer, Offset.initial, space).slice() },
     registers: new DataView(buffer, Offset.registers, space),
     condition: new Uint32Array(buffer, Offset.condition, 2),
+    unmap: () => unmapFile(buffer),
   };
 }
 
@@ -135,6 +155,8 @@ function mapExisting(path: string, sbdf: Sbdf): ArrayBuffer {
     return mapFile(path, fileSize);
   } catch (cause) {
     if (!isNativeError(cause)) throw cause;
+    const exhausted = exhaustion(cause, `the model of ${formatSbdf(sbdf)} cannot be mapped`);
+    if (exhausted) throw exhausted;
     if (cause.code !== 'ENOENT') throw unusable(path, `cannot be mapped: ${cause.message}`, cause);
     throw new PcibackError(
       'NO-SUCH-FUNCTION',

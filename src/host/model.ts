@@ -41,6 +41,7 @@ export class ModelFunction implements HostFunction {
   readonly length: 256 | 4096;
   #registers: DataView;
   #condition: Uint32Array;
+  readonly #unmap: () => void;
   readonly #clearedByOne: Uint8Array;
   readonly #delay: Delay;
 
@@ -50,6 +51,7 @@ export class ModelFunction implements HostFunction {
     this.length = model.registers.byteLength === 256 ? 256 : 4096;
     this.#registers = model.registers;
     this.#condition = model.condition;
+    this.#unmap = model.unmap;
     this.#clearedByOne = writeOneToClearBits(model.facts.config);
     this.#delay = delay;
   }
@@ -129,9 +131,10 @@ export class ModelFunction implements HostFunction {
   close(): void {
     this.#registers = new DataView(new ArrayBuffer(this.length));
     this.#condition = Uint32Array.of(ModelFault.absent, this.resets);
+    this.#unmap();
   }
 }
 
-/** Opens the model of a function. Throws NO-SUCH-FUNCTION or BAD-FILE. */
+/** Opens the model of a function. Throws NO-SUCH-FUNCTION, BAD-FILE or OUT-OF-RESOURCES. */
 export const openModel = (directory: string, sbdf: Sbdf, delay?: Delay): ModelFunction =>
   new ModelFunction(mapModel(directory, sbdf), delay);

@@ -130,6 +130,8 @@ export interface NativeAddon {
     flags: number,
   ) => NativeFrontRing;
   mapFile(path: string, bytes: number, create: boolean): ArrayBuffer;
+  /** Detaches the buffer. One that is detached already is left as it is. */
+  unmapFile(buffer: ArrayBuffer): void;
   hasVanished(buffer: ArrayBuffer): boolean;
   lockFile(path: string): (() => void) | false;
   /** Calls `done` once, with what gives the lock up or with a positive errno. Returns what gives the wait up. */

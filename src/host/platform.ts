@@ -178,7 +178,7 @@ export interface Platform {
   takeFromKernel(domid: number): Promise<void>;
   /** Takes the seized function in hand. Throws NO-SUCH-FUNCTION. */
   openFunction(sbdf: Sbdf): HostFunction;
-  /** Maps the page and binds the port. Throws GRANT-FAILED or EVENT-CHANNEL-FAILED. `wake` runs on this thread's event loop. */
+  /** Maps the page and binds the port. Throws GRANT-FAILED, EVENT-CHANNEL-FAILED or OUT-OF-RESOURCES. `wake` runs on this thread's event loop. */
   openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring;
   /** Removes a local port that a process which was killed had bound. A hypervisor does that by itself. */
   discardPort(port: number): void;
@@ -197,7 +197,10 @@ export interface Platform {
   claimPirq(domid: number, pirq: number): void;
   /** Forgets whatever a domain still holds; it is gone, or has no functions any more. */
   releaseDomain(domid: number): void;
-  /** 8192 bytes that belong to this function and outlive the process: its record of what requests changed. */
+  /**
+   * 8192 bytes that belong to this function and outlive the process: its record of what requests changed. To be given back with
+   * `unmapFile`. Throws BAD-DIRECTORY or OUT-OF-RESOURCES.
+   */
   mapRecord(sbdf: Sbdf): ArrayBuffer;
   close(): void;
 }

@@ -4,6 +4,7 @@ import { formatSbdf, type Sbdf } from '../address.ts';
 import type { AccessSize } from '../config-space/access.ts';
 import { Header } from '../config-space/bits.ts';
 import { PcibackError } from '../errors.ts';
+import { exhaustion } from './exhaustion.ts';
 import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isNativeError } from './native.ts';
 import type { FunctionFacts, HostFunction } from './platform.ts';
@@ -30,7 +31,7 @@ export class SysfsFunction implements HostFunction {
   readonly #config: ConfigFile;
   readonly #root: HostRoot;
 
-  /** Throws NO-SUCH-FUNCTION, NO-PERMISSION, or NOT-ANSWERING. */
+  /** Throws NO-SUCH-FUNCTION, NO-PERMISSION, OUT-OF-RESOURCES, or NOT-ANSWERING. */
   constructor(root: HostRoot, sbdf: Sbdf, File: ConfigFileClass) {
     this.sbdf = sbdf;
     this.#root = root;
@@ -108,6 +109,8 @@ function openConfig(root: HostRoot, sbdf: Sbdf, File: ConfigFileClass): ConfigFi
     return new File(join(directory, 'config'));
   } catch (error) {
     if (!existsSync(directory)) throw noSuchFunction(sbdf, error);
+    const exhausted = exhaustion(error, `the registers of ${formatSbdf(sbdf)} cannot be opened`);
+    if (exhausted) throw exhausted;
     if (!isNativeError(error)) throw error;
     throw notPermitted(sbdf, `its registers cannot be opened: ${error.code}`, error);
   }

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeSbdf } from '../../src/address.ts';
+import { mapFile, unmapFile } from '../../src/host/files.ts';
 import { Hypervisor } from '../../src/host/hypervisor.ts';
 import { nativeAddon, type NativeReadable } from '../../src/host/native.ts';
 import type { ReadableFunction } from '../../src/host/platform.ts';
@@ -328,6 +329,25 @@ describe('a look', () => {
     front.submit(request());
     expect([ring.look(1), ring.answered, ring.abandoned]).toEqual(['busy', 0, 1]);
     expect([page[1 + OpWord.value], front.waitEvent(0)]).toEqual([7, false]);
+  });
+
+  test('is answered from the memory of a file that JavaScript has unmapped meanwhile', async () => {
+    const { ring, directory, front, withFile, ask } = connect();
+    const path = directory.in('record');
+    const buffer = mapFile(path, 4096, { create: true });
+    const [resetting, reads] = [new Uint32Array(buffer, 0, 1), new Float64Array(buffer, 8, 1)];
+    ring.answerReads([{ ...withFile, table: { ...withFile.table, resetting, reads } }]);
+    unmapFile(buffer);
+    await settle();
+    expect(ask()).toBe(ids);
+    expect(new DataView(readFileSync(path).buffer).getFloat64(8, true)).toBe(1);
+    const isMapped = (): boolean => readFileSync('/proc/self/maps', 'utf8').includes(path);
+    expect(isMapped()).toBe(true);
+    ring.answerReads([]);
+    expect([isMapped(), front.poll(request())]).toEqual([false, true]);
+    expect(() => ring.answerReads([{ ...withFile, table: { ...withFile.table, resetting, reads } }])).toThrow(
+      TypeError,
+    );
   });
 
   test('comes before the callback when an event wakes the ring', async () => {

@@ -10,8 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
-import { hasVanished, lockFile, mapFile, waitForLock } from '../../src/host/files.ts';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { hasVanished, lockFile, mapFile, unmapFile, waitForLock } from '../../src/host/files.ts';
 import { addonPath, LoopbackDirectory } from './loopback-setting.ts';
 
 /** Another process that holds the lock. */
@@ -23,6 +24,25 @@ async function startHolder(path: string): Promise<ChildProcess> {
   await once(holder.stdout, 'data');
   return holder;
 }
+
+/** How often a file is mapped in this process. */
+const mappingsOf = (path: string): number =>
+  readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .filter((line) => line.endsWith(` ${path}`)).length;
+
+/** A thread that maps a file as well. */
+const mapsToo = `
+  const { parentPort, workerData: { addonPath, path } } = require('node:worker_threads');
+  const { mapFile, unmapFile } = require(addonPath);
+  const buffer = mapFile(path, 8192, false);
+  parentPort.postMessage('mapped');
+  parentPort.once('message', () => {
+    const byte = new Uint8Array(buffer)[7];
+    unmapFile(buffer);
+    setImmediate(() => parentPort.postMessage(byte));
+  });
+`;
 
 describe('a mapped file', () => {
   test('shows what the file holds, and the file what is written', () => {
@@ -82,6 +102,69 @@ describe('a mapped file', () => {
     bytes[5000] = 1;
     expect(bytes[5000]).toBe(1);
     expect(readFileSync(path).length).toBe(4096);
+  });
+
+  test('is mapped once for all in this process, until all have let go of it', async () => {
+    const path = new LoopbackDirectory().in('record');
+    const others = mappingsOf(path);
+    const one = mapFile(path, 8192, { create: true });
+    const other = mapFile(path, 8192);
+    const thread = new Worker(mapsToo, { eval: true, workerData: { addonPath, path } });
+    onTestFinished(async () => void (await thread.terminate()));
+    await once(thread, 'message');
+    new Uint8Array(one)[7] = 42;
+    expect(new Uint8Array(other)[7]).toBe(42);
+    expect(mappingsOf(path)).toBe(others + 1);
+
+    unmapFile(one);
+    thread.postMessage('unmap');
+    expect(await once(thread, 'message')).toEqual([42]);
+    expect(mappingsOf(path)).toBe(others + 1);
+    unmapFile(other);
+    await expect.poll(() => mappingsOf(path)).toBe(others);
+  });
+
+  test('is empty for everybody once it is unmapped', () => {
+    const buffer = mapFile(new LoopbackDirectory().in('record'), 8192, { create: true });
+    const bytes = new Uint8Array(buffer).fill(7);
+    unmapFile(buffer);
+    unmapFile(buffer);
+    expect([buffer.byteLength, bytes.length, bytes[5]]).toEqual([0, 0, undefined]);
+    bytes[5] = 1;
+    expect(bytes[5]).toBeUndefined();
+    expect(() => unmapFile(new ArrayBuffer(8))).toThrow('buffer must be the ArrayBuffer of a mapping');
+  });
+
+  test('that was lost and made whole again is mapped anew', () => {
+    const path = new LoopbackDirectory().in('record');
+    const lost = mapFile(path, 4096, { create: true });
+    truncateSync(path);
+    expect(new Uint8Array(lost)[0]).toBe(0);
+    writeFileSync(path, new Uint8Array(4096).fill(7));
+    const whole = mapFile(path, 4096);
+    expect(new Uint8Array(whole)[0]).toBe(7);
+    expect([hasVanished(lost), hasVanished(whole)]).toEqual([true, false]);
+    unmapFile(lost);
+    unmapFile(whole);
+  });
+
+  test('is one of more than 16,384 that are mapped at once, and each of them may be lost', async () => {
+    const directory = new LoopbackDirectory();
+    const path = directory.in('all');
+    const number = 16_400;
+    writeFileSync(path, new Uint8Array(number));
+    const others = mappingsOf(path);
+    // As many bytes as nobody else maps: each is a mapping of its own.
+    const buffers = Array.from({ length: number }, (_, index) => mapFile(path, index + 1));
+    expect(mappingsOf(path)).toBe(others + number);
+    truncateSync(path);
+    for (const index of [0, 511, 512, 2047, 2048, number - 1]) {
+      const buffer = buffers[index] ?? new ArrayBuffer(0);
+      expect([new Uint8Array(buffer)[0], hasVanished(buffer)]).toEqual([0, true]);
+      expect(hasVanished(buffers[index + 1] ?? buffers[1] ?? buffer)).toBe(false);
+    }
+    for (const buffer of buffers) unmapFile(buffer);
+    await expect.poll(() => mappingsOf(path)).toBe(others);
   });
 
   test('arguments are checked', () => {

@@ -208,7 +208,8 @@ function summarise(stage: Stage, result: DemoResult): void {
 
 const exportedOf = (cast: Cast): readonly ExportedStatus[] =>
   cast.backend.status().guests.flatMap(({ functions }) => functions);
-const requestsOf = (cast: Cast): number => exportedOf(cast).reduce((sum, { requests }) => sum + requests, 0);
+const requestsOf = (cast: Cast): number =>
+  exportedOf(cast).reduce((sum, { requests }) => sum + (requests ?? 0), 0);
 
 const short = (sbdf: Sbdf): string => formatSbdf(sbdf).replace(/^0000:/, '');
 const hex4 = (value: number): string => value.toString(16).padStart(4, '0');
@@ -246,7 +247,7 @@ class Tally {
   }
 
   #total(counter: 'requests' | 'denied'): number {
-    return [...this.#counters.values()].reduce((sum, counters) => sum + counters[counter], 0);
+    return [...this.#counters.values()].reduce((sum, counters) => sum + (counters[counter] ?? 0), 0);
   }
 
   result(seconds: number): DemoResult {
