@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { makeSbdf } from '../../src/address.ts';
 import { XenbusWriter } from '../../src/backend/xenbus-writer.ts';
 import { XenbusState, backendPath } from '../../src/xenbus/index.ts';
 import { MessageType } from '../../src/xenstore/wire.ts';
@@ -66,6 +67,38 @@ describe('our state', () => {
     server.script = (message, connection) =>
       message.type === MessageType.WRITE ? connection.refuse(message, 'EACCES') : script(message, connection);
     await expect(advance()).rejects.toMatchObject({ code: 'EACCES' });
+  });
+});
+
+describe('a directory that its toolstack has removed', () => {
+  test('is not made anew, whatever there is to be said', async () => {
+    const { server, client, writer } = await setUp(undefined);
+    await client.write(`${backendPath(domid)}/dev-0`, '0000:03:00.0');
+    server.writes.length = 0;
+    await writer.exported(0, makeSbdf(0, 3, 0, 0), makeSbdf(0, 0, 0, 0));
+    await writer.withdrawn(0);
+    await writer.publishRoots([{ segment: 0, bus: 0 }]);
+    expect(server.turns().flat()).not.toContain('WRITE');
+  });
+});
+
+describe('a function', () => {
+  const functions = [makeSbdf(0, 3, 0, 0), makeSbdf(0, 4, 0, 0)] as const;
+
+  test('is said to be exported where it is listed', async () => {
+    const { client, writer } = await setUp(Initialised);
+    await client.write(`${backendPath(domid)}/dev-0`, '0000:04:00.0');
+    await writer.exported(0, functions[1], makeSbdf(0, 0, 1, 0));
+    expect(await client.read(`${backendPath(domid)}/vdev-0`)).toBe('0000:00:01.00');
+    expect(await client.read(`${backendPath(domid)}/state-0`)).toBe('3');
+  });
+
+  test('is not said to be exported in the place of another, which the toolstack has renumbered', async () => {
+    const { client, writer } = await setUp(Initialised);
+    await client.write(`${backendPath(domid)}/dev-0`, '0000:04:00.0');
+    await writer.exported(0, functions[0], makeSbdf(0, 0, 0, 0));
+    expect(await client.read(`${backendPath(domid)}/vdev-0`)).toBeUndefined();
+    expect(await client.read(`${backendPath(domid)}/state-0`)).toBeUndefined();
   });
 });
 

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Hypervisor } from '../../src/host/hypervisor.ts';
@@ -53,6 +53,38 @@ function machine(
   const platform = new XenPlatform({ directory: '/nowhere' }, xen as unknown as Hypervisor, host);
   return { host, xen, platform };
 }
+
+test('without an IOMMU nothing is taken, unless that is meant', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  xen.hasIommu = () => false;
+  await expect(platform.takeFromHost(nic, true)).rejects.toMatchObject({ reason: 'NO-IOMMU' });
+  expect([host.driver, host.writes, xen.asked]).toEqual(['e1000e', [], []]);
+  const options = { directory: '/nowhere', withoutIommu: true };
+  await new XenPlatform(options, xen as unknown as Hypervisor, host).takeFromHost(nic, true);
+  expect(host.driver).toBe('pci-stub');
+});
+
+test('what dom0 uses is not taken, unless it is forced', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const tpm = join(realpathSync(host.directory), 'tpm/tpm0');
+  mkdirSync(tpm, { recursive: true });
+  mkdirSync(join(host.sysfs, 'class/tpm'), { recursive: true });
+  symlinkSync(join(host.sysfs, 'class/tpm'), join(tpm, 'subsystem'));
+  await expect(platform.takeFromHost(nic, false)).rejects.toMatchObject({ reason: 'HOST-USES-IT' });
+  expect([host.driver, host.writes, xen.asked]).toEqual(['e1000e', [], []]);
+  await platform.takeFromHost(nic, true);
+  expect(host.driver).toBe('pci-stub');
+});
+
+test('a function that somebody has taken from its stub is assigned to nobody', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  await platform.takeFromHost(nic, true);
+  host.unload('pci-stub');
+  xen.asked.length = 0;
+  const resources = { sbdf: nic.sbdf, resources: [], irq: 0 };
+  expect(() => platform.assign(7, resources, [])).toThrow(expect.objectContaining({ reason: 'NOT-HIDDEN' }));
+  expect(xen.asked).toEqual([]);
+});
 
 const inUse = { reason: 'FUNCTION-IN-USE' };
 

@@ -1,0 +1,77 @@
+/** What guests and toolstacks write into xenstore, and what we write there. */
+import type { Mutant } from '../mutant.ts';
+
+export const xenbus: readonly Mutant[] = [
+  {
+    name: 'numbers are plain decimals',
+    source: 'what a guest wrote becomes part of paths',
+    file: 'src/xenbus/text.ts',
+    find: '/^(?:0|[1-9]\\d{0,9})$/',
+    put: '/^\\s*[+-]?\\w+\\s*$/',
+    tests: ['test/xenbus/view.test.ts'],
+  },
+  {
+    name: 'numbers are not larger than they may be',
+    source: 'grant references and ports have 32 bits',
+    file: 'src/xenbus/text.ts',
+    find: 'return value <= most ? value : undefined;',
+    put: 'return most >= 0 ? value : undefined;',
+    tests: ['test/xenbus/view.test.ts'],
+  },
+  {
+    name: 'a front-end lies in the directory of its own domain',
+    source: 'a toolstack could name somebody else’s keys',
+    file: 'src/xenbus/view.ts',
+    find: 'frontendPath: frontend?.startsWith(`/local/domain/${domid}/`) ? frontend : frontendPath(domid)',
+    put: 'frontendPath: frontend ?? frontendPath(domid)',
+    tests: ['test/xenbus/view.test.ts'],
+  },
+  {
+    name: 'a bus has 256 functions at most',
+    source: 'PCI Local Bus 3.0, 3.2.2.3',
+    file: 'src/xenbus/view.ts',
+    find: 'export const mostDevices = 256;',
+    put: 'export const mostDevices = 0xffff_ffff;',
+    tests: ['test/xenbus/view.test.ts', 'test/backend/guest-view.test.ts'],
+  },
+  {
+    name: 'another magic is turned down',
+    source: 'pciif.h, XEN_PCI_MAGIC',
+    file: 'src/xenbus/frontend-keys.ts',
+    find: 'if (magic === undefined || withoutTerminator(magic) !== protocolMagic) {',
+    put: 'if (magic === undefined) {',
+    tests: ['test/xenbus/view.test.ts'],
+  },
+  {
+    name: 'a text from xenstore is short in a message',
+    source: 'XSA-43',
+    file: 'src/xenbus/text.ts',
+    find: "const shown = (text ?? '').slice(0, mostShown);",
+    put: "const shown = (text ?? '').slice(0);",
+    tests: ['test/xenbus/view.test.ts'],
+  },
+  {
+    name: 'what the toolstack has asked for is not overwritten',
+    source: 'both write the same key',
+    file: 'src/backend/xenbus-writer.ts',
+    find: '!from.includes(state) || ',
+    put: '',
+    tests: ['test/backend/xenbus-writer.test.ts'],
+  },
+  {
+    name: 'a directory that was removed is not made anew',
+    source: 'libxl removes it when a guest is gone',
+    file: 'src/backend/xenbus-writer.ts',
+    find: 'if (state !== undefined) await write(',
+    put: 'await write(',
+    tests: ['test/backend/xenbus-writer.test.ts'],
+  },
+  {
+    name: 'the right function is said to be exported, after it was renumbered',
+    source: 'libxl_pci.c renumbers after a detach',
+    file: 'src/backend/xenbus-writer.ts',
+    find: '!== sbdf) return;',
+    put: '=== -1) return;',
+    tests: ['test/backend/xenbus-writer.test.ts'],
+  },
+];
