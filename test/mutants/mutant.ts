@@ -10,6 +10,8 @@ export interface Mutant {
   readonly put: string;
   /** Files of tests; one of them has a test that fails without the protection. */
   readonly tests: readonly string[];
+  /** A regular expression for the names of those tests, where the others of their files take too long. */
+  readonly named?: string;
   /** What has to be built before the tests see it: the addon, or the bundle that processes start from. */
   readonly build?: 'native' | 'bundle';
 }

@@ -29,7 +29,8 @@ function staleness({ file, find, put, tests }: Mutant): string | undefined {
 
 async function tryOut(tree: Tree, mutant: Mutant): Promise<Verdict> {
   try {
-    return await tree.without(mutant, () => runTests(tree, mutant.tests));
+    const { tests: files, named } = mutant;
+    return await tree.without(mutant, () => runTests(tree, { files, named }));
   } catch (error) {
     if (!(error instanceof BuildFailed)) throw error;
     return { is: 'broken', why: error.message };
@@ -74,11 +75,14 @@ let tried = stale.length;
 let noticed = 0;
 try {
   const [tree = await Tree.make()] = trees;
-  const tests = [...new Set(waiting.flatMap((mutant) => mutant.tests))];
-  console.log(`${fresh.length} protections, ${tests.length} files of tests; begins with the ${first + 1}th`);
-  const before = tests.length > 0 ? await runTests(tree, tests) : { is: 'green' as const };
-  if (before.is !== 'green')
-    throw new Error(`the tests fail with every protection in place: ${details(before)}`);
+  console.log(`${fresh.length} protections; begins with number ${first + 1}`);
+  for (const named of new Set(waiting.map((mutant) => mutant.named))) {
+    const those = waiting.filter((mutant) => mutant.named === named);
+    const files = [...new Set(those.flatMap(({ tests }) => tests))];
+    const verdict = await runTests(tree, { files, named, limit: Infinity });
+    if (verdict.is === 'green') continue;
+    throw new Error(`the tests do not pass with every protection in place: ${details(verdict)}`);
+  }
 
   await Promise.all(
     trees.map(async (each) => {

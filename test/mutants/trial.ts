@@ -27,14 +27,23 @@ interface Report {
 }
 
 /** Milliseconds for one test, and for all of a trial: without a protection something may wait for ever. */
-const limits = { test: 60_000, trial: 300_000 };
+const limits = { test: 60_000, trial: 150_000 };
 const lateTest = /^(?:Error: )?(?:Test|Hook) timed out in /;
 
-/** Runs these files of tests; ends with the first test that fails. */
-export async function runTests(tree: Tree, files: readonly string[]): Promise<Verdict> {
+export interface Tests {
+  readonly files: readonly string[];
+  /** Only those whose names match this regular expression. */
+  readonly named?: string | undefined;
+  /** Milliseconds; none when all of them are to come to an end. */
+  readonly limit?: number;
+}
+
+/** Runs these tests; ends with the first that fails. */
+export async function runTests(tree: Tree, { files, named, limit = limits.trial }: Tests): Promise<Verdict> {
   const output = tree.in('mutants.json');
   await rm(output, { force: true });
-  const options = ['--bail=1', `--testTimeout=${limits.test}`, `--hookTimeout=${limits.test}`];
+  const options = ['--bail=1', ...(named === undefined ? [] : ['-t', named])];
+  if (limit < Infinity) options.push(`--testTimeout=${limits.test}`, `--hookTimeout=${limits.test}`);
   const report = ['--reporter=json', `--outputFile.json=${output}`];
   const program = tree.in('node_modules/vitest/vitest.mjs');
   // A process group, so that what a test has started ends along with it.
@@ -52,15 +61,16 @@ export async function runTests(tree: Tree, files: readonly string[]): Promise<Ve
   };
   process.once('exit', kill);
   let isLate = false;
-  const limit = setTimeout(() => {
+  const giveUp = (): void => {
     isLate = true;
     kill();
-  }, limits.trial);
+  };
+  const alarm = limit < Infinity ? setTimeout(giveUp, limit) : undefined;
   const [said] = await Promise.all([
     Promise.all([text(child.stdout), text(child.stderr)]),
     once(child, 'close'),
   ]);
-  clearTimeout(limit);
+  clearTimeout(alarm);
   process.off('exit', kill);
   kill();
   if (isLate) return { is: 'failed', test: files.join(', '), late: true };
@@ -80,7 +90,8 @@ function verdictOf({ testResults }: Report, tree: Tree): Verdict {
   }
   const unrun = testResults.find(({ message }) => message !== '');
   if (unrun) return { is: 'broken', why: lastLines(unrun.message) };
-  const count = testResults.flatMap(({ assertionResults }) => assertionResults).length;
+  const run = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const count = run.filter(({ status }) => status === 'passed').length;
   return count > 0 ? { is: 'green' } : { is: 'broken', why: 'there were no tests' };
 }
 

@@ -121,6 +121,7 @@ export const ownership: readonly Mutant[] = [
     find: '    await this.#functions.giveBack(...this.#functions.leftovers());\n',
     put: '',
     tests: ['test/integration/adoption.test.ts'],
+    named: 'its id used again',
     build: 'bundle',
   },
 ];

@@ -99,14 +99,6 @@ export const ring: readonly Mutant[] = [
     tests: ['test/ring/request-stream.test.ts'],
   },
   {
-    name: 'a function number has 8 bits',
-    source: 'Linux xen-pciback, vpci.c: larger ones alias',
-    file: 'workers/guest-runtime.ts',
-    find: ' || devfn > 0xff',
-    put: '',
-    tests: ['test/workers/guest-runtime.test.ts'],
-  },
-  {
     name: 'a front-end that is gone on with is notified once',
     source: 'an answer may be out whose notification is not',
     file: 'workers/guest-runtime.ts',
@@ -141,7 +133,7 @@ export const ring: readonly Mutant[] = [
     build: 'native',
   },
   {
-    name: 'a function number has 8 bits for the ring, too',
+    name: 'a function number has 8 bits',
     source: 'Linux xen-pciback, vpci.c: larger ones alias',
     file: 'native/guest_bus.cc',
     find: ' || devfn > 0xff',
@@ -183,6 +175,7 @@ export const ring: readonly Mutant[] = [
     find: '  if (info->si_code > 0) {',
     put: '  if (info->si_code > 0x7fff) {',
     tests: ['test/native/teardown.test.ts'],
+    named: 'a page vanishes',
     build: 'native',
   },
 ];
