@@ -17,6 +17,7 @@ import type { Assignment, FromWorker } from '../../workers/messages.ts';
 const guestAddress = makeSbdf(0, 0, 0, 0);
 const command = 0x04;
 const master = 0x4;
+const bar = 0x10;
 
 /** A captured function that can be reset by itself. */
 const facts: FunctionFacts =
@@ -62,6 +63,19 @@ const lastSnapshot = (reports: readonly FromWorker[]): Snapshot<unknown> => {
   const change = reports.findLast((report) => report.is === 'function');
   return change?.snapshot ?? expect.unreachable();
 };
+
+/** Has every write to the hardware that is opened from now on told before it is made; it is made only if that gives true. */
+function onWrite(isMade: (offset: number, size: number, value: number) => boolean): void {
+  const open = platform.openFunction.bind(platform);
+  vi.spyOn(platform, 'openFunction').mockImplementation((sbdf) => {
+    const hardware = open(sbdf);
+    const write = hardware.write.bind(hardware);
+    hardware.write = (offset, size, value) => {
+      if (isMade(offset, size, value)) write(offset, size, value);
+    };
+    return hardware;
+  });
+}
 
 function heldTimers(): void {
   vi.useFakeTimers({ toFake: ['setTimeout'] });
@@ -128,6 +142,43 @@ test('a function masters no bus any more when anything of it is unmapped or take
     ['revoke', 0],
     ['deassign', 0],
   ]);
+});
+
+test('a guest’s reset that ends after the function was taken away switches nothing on, not even for a moment', async () => {
+  const writes: number[] = [];
+  onWrite((offset, _size, value) => {
+    if (offset === command) writes.push(value & master);
+    return true;
+  });
+  const assigned = assign(hidden);
+  await assigned.bind();
+  assigned.connect();
+  assigned.filter.write(command, 2, 0x7);
+  askForReset(assigned);
+  const endOfGuests = await nextReset();
+  const released = assigned.release();
+  expect(writes).toContain(master);
+  writes.length = 0;
+  endOfGuests();
+  (await nextReset())();
+  await released;
+  expect(writes).not.toContain(master);
+});
+
+test('a function that is not as it was after its reset is quarantined (XSA-306)', async () => {
+  const reports: FromWorker[] = [];
+  const assigned = assign(hidden, reports);
+  let isDeaf = false;
+  onWrite((offset) => !isDeaf || offset < bar || offset >= bar + 24);
+  await assigned.bind();
+  assigned.connect();
+  isDeaf = true;
+  const released = assigned.release();
+  (await nextReset())();
+  await released;
+  const end = reports.findLast((report) => report.is === 'function');
+  expect(end).toMatchObject({ to: 'quarantined' });
+  expect(JSON.stringify(lastSnapshot(reports))).toMatch(/after its reset BAR \d is 0x[0-9a-f]+, not/);
 });
 
 test('a guest gets its own bits back after the reset that it asked for', async () => {

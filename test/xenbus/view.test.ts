@@ -64,7 +64,7 @@ describe('a directory asked for with a number of functions', () => {
   });
 
   test('whose own number is none keeps what it says', async () => {
-    for (const badCount of ['-1', String(mostDevices + 1)]) {
+    for (const badCount of ['-1', '257', String(mostDevices + 1)]) {
       const view = await askBackendView(directory(1, { num_devs: badCount }).read, domid, 1);
       expect(view).toMatchObject({ devices: undefined, badCount });
     }
