@@ -30,7 +30,7 @@ export const toolstack: readonly Mutant[] = [
     name: 'a function that Xen has assigned to another domain is not taken',
     source: 'XEN_DOMCTL_assign_device, EBUSY',
     file: 'src/host/xen.ts',
-    find: 'if (result === -EBUSY && !masksAllVectors(now)) throw assignedToAnother(sbdf);',
+    find: 'if (result === -EBUSY && !masksAllVectors(now())) throw assignedToAnother(sbdf);',
     put: 'if (result > 0) throw assignedToAnother(sbdf);',
     tests: ['test/host/xen.test.ts'],
   },

@@ -33,8 +33,8 @@ export const xenstored: readonly Mutant[] = [
     name: 'names that may not be read cannot be probed',
     source: 'xenstore.txt, EACCES',
     file: 'src/xenstore/server/nodes.ts',
-    find: "  if (node || (rightsOf(domain, above.permissions) & need) === 0) refuse('EACCES');",
-    put: "  if (node) refuse('EACCES');",
+    find: "  if (node || !above || (rightsOf(domain, above.permissions) & need) === 0) refuse('EACCES');",
+    put: "  if (node || !above) refuse('EACCES');",
     tests: tests('golden', 'domains', 'store'),
   },
   {
@@ -57,7 +57,7 @@ export const xenstored: readonly Mutant[] = [
     name: 'a domain has so many nodes and no more',
     source: 'XSA-326',
     file: 'src/xenstore/server/nodes.ts',
-    find: "  if (!isPrivileged(domain) && missing.length > view.room(domain.domid)) refuse('ENOSPC');\n",
+    find: "  if (!isPrivileged(domain) && levels > view.room(domain.domid)) refuse('ENOSPC');\n",
     put: '',
     tests: tests('golden', 'domains', 'store'),
   },
@@ -75,7 +75,7 @@ export const xenstored: readonly Mutant[] = [
     file: 'src/xenstore/server/session.ts',
     find: "    if (!isPrivileged(this.domain) && this.domain.watches > quotas.watches) refuse('E2BIG');\n",
     put: '',
-    tests: tests('golden', 'domains', 'store', 'daemon'),
+    tests: tests('golden'),
   },
   {
     name: 'a domain has so many transactions and no more',
@@ -83,7 +83,7 @@ export const xenstored: readonly Mutant[] = [
     file: 'src/xenstore/server/session.ts',
     find: "    if (!isPrivileged(this.domain) && this.domain.transactions > quotas.transactions) refuse('ENOSPC');\n",
     put: '',
-    tests: tests('golden', 'domains', 'store', 'daemon'),
+    tests: tests('golden'),
   },
   {
     name: 'a transaction looks at so many nodes and no more',
@@ -91,7 +91,7 @@ export const xenstored: readonly Mutant[] = [
     file: 'src/xenstore/server/overlay.ts',
     find: 'if (this.#limited && this.#touched.size >= quotas.transactionNodes) {',
     put: 'if (this.#touched.size < 0) {',
-    tests: tests('golden', 'domains', 'store', 'daemon'),
+    tests: tests('limits'),
   },
   {
     name: 'transactions that conflict are refused',
@@ -131,7 +131,7 @@ export const xenstored: readonly Mutant[] = [
     file: 'src/xenstore/server/socket-session.ts',
     find: 'return outbox.replies >= quotas.outstandingReplies;',
     put: 'return outbox.replies < 0;',
-    tests: tests('daemon'),
+    tests: tests('limits'),
   },
   {
     name: 'a guest has so many connections and no more',
