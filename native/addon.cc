@@ -5,6 +5,7 @@
 #include "js.h"
 #include "lock_wait.h"
 #include "memory.h"
+#include "output_thread.h"
 #include "responder.h"
 #include "ring.h"
 #include "shared_mappings.h"
@@ -90,6 +91,11 @@ Napi::Value go_ahead(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), sched_setscheduler(0, policy, &lowest) == 0);
 }
 
+Napi::Value unblock_standard_error_for_js(const Napi::CallbackInfo& info) {
+  unblock_standard_error();
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* addon = new Addon;
   addon->ring = Napi::Persistent(Ring::define(env));
@@ -98,6 +104,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("ConfigFile", Napi::Function::New<make_config_file>(env, "ConfigFile"));
   exports.Set("Hypervisor", HypervisorObject::define(env));
   exports.Set("FrontRing", FrontObject::define(env));
+  exports.Set("OutputThread", OutputThread::define(env));
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));
   exports.Set("unmapFile", Napi::Function::New<unmap_file_for_js>(env, "unmapFile"));
   exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
@@ -105,6 +112,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("waitForLock", Napi::Function::New<wait_for_lock>(env, "waitForLock"));
   exports.Set("goAhead", Napi::Function::New<go_ahead>(env, "goAhead"));
   exports.Set("leaveProcessGroup", Napi::Function::New<leave_process_group>(env, "leaveProcessGroup"));
+  exports.Set("unblockStandardError",
+              Napi::Function::New<unblock_standard_error_for_js>(env, "unblockStandardError"));
   return exports;
 }
 

@@ -16,6 +16,7 @@
       'loopback.cc',
       'loopback_directory.cc',
       'memory.cc',
+      'output_thread.cc',
       'pirq_table.cc',
       'platform.cc',
       'read_tables.cc',

@@ -51,6 +51,7 @@ export const reasons = {
   'NO-DAEMON': { exitCode: 1, meaning: 'no pciback daemon serves this directory' },
   'DAEMON-RUNNING': { exitCode: 1, meaning: 'a pciback daemon serves this directory already' },
   'CONFORMANCE-FAILED': { exitCode: 1, meaning: 'at least one step of the vectors came out differently' },
+  'OUTPUT-FAILED': { exitCode: 1, meaning: 'what a command prints cannot be written' },
   'CHECK-FAILED': { exitCode: 1, meaning: 'a file that was checked has mistakes in it' },
 
   STOPPED: { exitCode: 1, meaning: 'the back-end was stopped before it had come up' },

@@ -33,8 +33,8 @@ function showAll(
     ...warnings.map((each) => ({ ...each, what: `warning: ${each.what}`, colour: 'yellow' as const })),
   ];
   for (const { colour, ...each } of all.toSorted((a, b) => a.at - b.at)) {
-    const [head = '', ...where] = showProblem(text, each, source).split('\n');
-    output.print([output.style(colour, elide(head)), ...where].join('\n'));
+    const [head = '', ...where] = showProblem(text, each, source);
+    output.print([output.style(colour, elide(head)), ...where]);
   }
 }
 
@@ -79,7 +79,7 @@ The host is not asked: a file can be checked on another machine. - stands for st
       });
     } else {
       showAll(text, file, problems, warnings, output);
-      if (ok) output.print([`${file}, read as ${kind}:`, ...words].join('\n'));
+      if (ok) output.print([`${file}, read as ${kind}:`, ...words]);
     }
     if (ok) return;
     const count = problems.length === 1 ? 'one mistake' : `${problems.length} mistakes`;

@@ -40,6 +40,8 @@ export interface Command<Table extends Options = Options> {
   readonly description: string;
   readonly examples: readonly { readonly line: string; readonly does: string }[];
   readonly options: Table;
+  /** It goes on without its readers: what it prints may be lost, and keeps it neither from serving nor from ending. */
+  readonly isDaemon?: true;
   /** Throws what made it fail; returning means that it was done. */
   run(invocation: Invocation<Table>, context: Context): Promise<void>;
 }

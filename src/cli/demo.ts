@@ -23,7 +23,8 @@ export const demo = defineCommand({
   },
   async run({ options }, { output, signal }) {
     const stage = options.json ? silentStage : onTerminal(output);
-    const result = await runDemo(stage, { signal, ...(options.sysfs && { sysfs: options.sysfs }) });
+    const watched = AbortSignal.any([signal, output.failed]);
+    const result = await runDemo(stage, { signal: watched, ...(options.sysfs && { sysfs: options.sysfs }) });
     if (options.json) output.printJson(result);
     if (result.ok) return;
     throw new PcibackError(
@@ -37,12 +38,12 @@ export const demo = defineCommand({
 function onTerminal(output: Output): Stage {
   const line = (text = ''): void => output.print(text === '' ? '' : `  ${text}`);
   return {
-    heading: (text) => output.print(`\n${output.style('bold', text)}`),
+    heading: (text) => output.print(['', output.style('bold', text)]),
     line,
     aside: (text) => line(output.style('dim', text)),
     table: (columns, rows) => {
       const width = (output.width ?? 160) - 2;
-      for (const row of formatTable(columns, rows, width).split('\n')) if (row.trim() !== '') line(row);
+      for (const row of formatTable(columns, rows, width)) if (row.trim() !== '') line(row);
     },
   };
 }

@@ -70,7 +70,7 @@ function headOf({ state, owner, permissive, quirks }: Explanation): readonly str
 
 function showDenials({ owner, denials, proposals }: Explanation, output: Output): void {
   if (denials.length === 0) return;
-  output.print(`\nWrites that ${owner === null ? 'the last guest' : `domain ${owner}`} was denied:\n`);
+  output.print(['', `Writes that ${owner === null ? 'the last guest' : `domain ${owner}`} was denied:`, '']);
   const rows = denials.map(({ offset, times, registers }) => [
     offsetOf(offset),
     times === 0xffff ? '65535 or more' : String(times),
@@ -78,11 +78,11 @@ function showDenials({ owner, denials, proposals }: Explanation, output: Output)
   ]);
   output.print(formatTable(['DWORD', 'TIMES', 'REGISTERS'], rows, output.width));
   if (proposals.length === 0) {
-    output.print('\nAll of these registers have rules of their own, which no quirk opens.');
+    output.print(['', 'All of these registers have rules of their own, which no quirk opens.']);
     return;
   }
   const whom = owner === null ? 'for the next guest' : 'for this guest';
-  output.print(`\nTo let those through that touched no register with a rule, ${whom}:\n`);
+  output.print(['', `To let those through that touched no register with a rule, ${whom}:`, '']);
   output.print(`  pciback quirk ${proposals.join(' ')}`);
 }
 

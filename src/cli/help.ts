@@ -36,7 +36,7 @@ function optionLines(options: Options): string {
 /** Rows without a header. */
 const rows = (table: readonly (readonly string[])[]): string => {
   const [first = [], ...others] = table;
-  return formatTable(first, others);
+  return formatTable(first, others).join('\n');
 };
 
 /** What `pciback COMMAND --help` prints. */

@@ -138,7 +138,7 @@ With a running daemon the functions are those that it serves, otherwise those un
       const functions = merge(reports, status);
       if (options.json) return output.printJson(functions);
       if (functions.some(({ origin }) => origin === 'capture')) {
-        output.print('This host shows no PCI devices; these are captured ones that come with pciback.\n');
+        output.print(['This host shows no PCI devices; these are captured ones that come with pciback.', '']);
       }
       const rows = functions.map((each) => [
         each.sbdf,

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { reportFailure } from './failure.ts';
+import { reportDefect, reportFailure, warn } from './failure.ts';
 import { Output } from './output.ts';
 import { runProgram } from './program.ts';
+import { standardError } from './standard.ts';
 
 /** Why a command ends early. */
 class Interrupted extends Error {
@@ -34,12 +35,43 @@ function endBy(signal: NodeJS.Signals): void {
   process.kill(process.pid, signal);
 }
 
-// Whoever reads our errors may have gone away; that is no error of its own.
-process.stderr.on('error', () => {});
+const output = new Output();
+
+/** Writes what can be written soon. */
+const farewell = (): void => {
+  output.drain();
+  standardError().drain();
+};
+
+// Node would print both itself, and wait for it: a terminal that is stopped would stop the process.
+process.on('uncaughtException', (error) => {
+  reportDefect(error);
+  farewell();
+  process.exit(1);
+});
+if (process.listenerCount('warning') > 0) {
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => warn(`${name}: ${message}`));
+}
+
+/** Runs the command and returns its exit code. Rejects with Interrupted, after the command has undone what was half done. */
+async function main(): Promise<number> {
+  try {
+    await runProgram(process.argv.slice(2), process.env, { output, signal: interruption.signal });
+    return 0;
+  } catch (error) {
+    if (error instanceof Interrupted) throw error;
+    const code = reportFailure(error);
+    if (output.waitsForReader) await standardError().idle(interruption.signal);
+    return code;
+  }
+}
 
 try {
-  await runProgram(process.argv.slice(2), process.env, { output: new Output(), signal: interruption.signal });
+  process.exitCode = await main();
+  farewell();
 } catch (error) {
-  if (error instanceof Interrupted) endBy(error.signal);
-  else process.exitCode = reportFailure(error);
+  farewell();
+  if (!(error instanceof Interrupted)) throw error;
+  endBy(error.signal);
 }

@@ -51,7 +51,8 @@ async function plans(
 function show({ sbdf, method, methods }: Plan, output: Output): void {
   output.print(method === null ? `${sbdf} cannot be reset` : `${sbdf} would be reset by ${method}`);
   const rows = methods.map((each) => [each.method, each.usable ? 'yes' : 'no', each.why]);
-  output.print(formatTable(['METHOD', 'USABLE', 'WHY'], rows, output.width).replace(/^/gm, '  '));
+  const table = formatTable(['METHOD', 'USABLE', 'WHY'], rows, output.width);
+  output.print(table.map((line) => `  ${line}`));
 }
 
 export const reset = defineCommand({

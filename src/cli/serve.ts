@@ -3,7 +3,6 @@ import type { BackendEvent, TopologyKind } from '../index.ts';
 import { type ListenAddress, parseListenAddress, resolveListenAddress } from '../monitor/index.ts';
 import { parseDecimal } from '../xenbus/index.ts';
 import { defineCommand, loopbackOption } from './command.ts';
-import { readBootCfgHide, readKernelHide } from './files.ts';
 import { standsIn, startStandIn, whenGone } from './stand-in.ts';
 import { controlSocketPath, findTarget } from './target.ts';
 
@@ -74,9 +73,13 @@ export const serve = defineCommand({
       insteadOf: 'loopback',
     },
   },
+  isDaemon: true,
   async run({ options }, { output, signal }) {
     const { interpretOnly } = await import('./interpret.ts');
     interpretOnly();
+    const { unblockStandardError } = await import('../host/index.ts');
+    unblockStandardError();
+    const { readBootCfgHide, readKernelHide } = await import('./files.ts');
     const target = findTarget(options.loopback);
     const bootCfg = options['boot-cfg'];
     const hide = [

@@ -1,4 +1,5 @@
 import type { BackendStatus, ExportedStatus, GuestStatus } from '../index.ts';
+import { cutToColumns, plain } from '../text.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import type { Output } from './output.ts';
 import { connectDaemon, findTarget } from './target.ts';
@@ -22,14 +23,18 @@ function standing({ reachedBy, waitingFor, waitingSince }: GuestStatus): readonl
   const hvm = reachedBy === 'device model';
   const seconds = waitingSince === null ? 0 : Math.floor((Date.now() - Date.parse(waitingSince)) / 1000);
   return [
-    ...(hvm ? ['  HVM: its device model reaches the functions; no front-end will come'] : []),
-    ...(waitingFor ? [`  waiting for ${waitingFor}${seconds > 0 ? ` (for ${seconds} s)` : ''}`] : []),
+    ...(hvm ? ['HVM: its device model reaches the functions; no front-end will come'] : []),
+    ...(waitingFor ? [`waiting for ${waitingFor}${seconds > 0 ? ` (for ${seconds} s)` : ''}`] : []),
   ];
 }
 
-function showGuest(guest: GuestStatus): string {
+/** A toolstack gives names, but a name is as long as its writer likes. */
+const mostOfName = 64;
+
+function guestLines(guest: GuestStatus): readonly string[] {
   const { domid, name, backendState, frontendState, functions } = guest;
-  const head = `domain ${domid}${name ? ` (${name})` : ''}: back-end ${backendState}, front-end ${frontendState}`;
+  const called = name ? ` (${cutToColumns(plain(name), mostOfName)})` : '';
+  const head = `domain ${domid}${called}: back-end ${backendState}, front-end ${frontendState}`;
   const row = ({ sbdf, vdev, state, requests, denied }: ExportedStatus): string[] => [
     sbdf,
     vdev ?? '-',
@@ -38,7 +43,7 @@ function showGuest(guest: GuestStatus): string {
     String(denied ?? '-'),
   ];
   const table = formatTable(['FUNCTION', 'IN THE GUEST', 'STATE', 'REQUESTS', 'DENIED'], functions.map(row));
-  return [head, ...standing(guest), table.replace(/^/gm, '  ')].join('\n');
+  return [head, ...[...standing(guest), ...table].map((line) => `  ${line}`)];
 }
 
 function show(status: BackendStatus, output: Output): void {
@@ -49,16 +54,16 @@ function show(status: BackendStatus, output: Output): void {
     const next = standIn === null ? 'none is ready' : `process ${standIn} takes over when this one dies`;
     output.print(`stand-in: ${[taken, next].filter(Boolean).join('; ')}`);
   }
-  for (const guest of guests) output.print(`\n${showGuest(guest)}`);
+  for (const guest of guests) output.print(['', ...guestLines(guest)]);
   const free = functions.filter(({ owner }) => owner === null);
-  if (guests.length === 0) output.print('\nno guests; give one a function: pciback attach DOMID SPEC');
+  if (guests.length === 0) output.print(['', 'no guests; give one a function: pciback attach DOMID SPEC']);
   if (free.length === 0) return;
   const rows = free.map(({ sbdf, state: its, reason }) => [
     sbdf,
     its === 'quarantined' ? { text: its, styled: output.style('red', its) } : its,
     reason ?? '',
   ]);
-  output.print(`\n${formatTable(['FUNCTION', 'STATE', 'REASON'], rows, output.width)}`);
+  output.print(['', ...formatTable(['FUNCTION', 'STATE', 'REASON'], rows, output.width)]);
 }
 
 export const status = defineCommand({

@@ -1,14 +1,13 @@
+import { columnsOf, cutToColumns, plain } from '../text.ts';
+
 /** A cell is a text, or a text with a style that does not count for the width. */
 export type Cell = string | { readonly text: string; readonly styled: string };
 
-const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
-const styledOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.styled);
+const textOf = (cell: Cell): string => plain(typeof cell === 'string' ? cell : cell.text);
+const styledOf = (cell: Cell): string => (typeof cell === 'string' ? plain(cell) : cell.styled);
 
 /** What a column is cut to, however much somebody wrote that is shown in it. */
 const widest = { column: 100, last: 400 } as const;
-
-const cut = (text: string, width: number): string =>
-  text.length > width ? `${text.slice(0, width - 1)}…` : text;
 
 /**
  * Lines with the columns under each other, two blanks apart. With `width`, the last column is cut where the line would
@@ -18,11 +17,11 @@ export function formatTable(
   header: readonly string[],
   rows: readonly (readonly Cell[])[],
   width = Number.POSITIVE_INFINITY,
-): string {
+): readonly string[] {
   const widths = header.map((title, column) =>
     Math.min(
       widest.column,
-      rows.reduce((most, row) => Math.max(most, textOf(row[column] ?? '').length), title.length),
+      rows.reduce((most, row) => Math.max(most, columnsOf(textOf(row[column] ?? ''))), columnsOf(title)),
     ),
   );
   const lead = widths.slice(0, -1).reduce((sum, each) => sum + each + 2, 0);
@@ -33,11 +32,11 @@ export function formatTable(
         const cell = row[column] ?? '';
         const isLast = column === header.length - 1;
         const room = isLast ? last : (widths[column] ?? 0);
-        const text = cut(textOf(cell), room);
+        const text = cutToColumns(textOf(cell), room);
         const shown = text === textOf(cell) ? styledOf(cell) : text;
-        return isLast ? shown : shown + ' '.repeat(room - text.length);
+        return isLast ? shown : shown + ' '.repeat(room - columnsOf(text));
       })
       .join('  ')
       .trimEnd();
-  return [header, ...rows].map(line).join('\n');
+  return [header, ...rows].map(line);
 }

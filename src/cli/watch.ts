@@ -25,7 +25,7 @@ function timeOf({ time }: BackendEvent): string {
 function show(event: BackendEvent, output: Output): void {
   const line = describeEvent(event);
   const time = output.style('dim', timeOf(event));
-  output.print(`${time}  ${alarming.has(event.type) ? output.style('red', line) : line}`);
+  output.printPassing(`${time}  ${alarming.has(event.type) ? output.style('red', line) : line}`);
 }
 
 export const watch = defineCommand({
@@ -49,11 +49,11 @@ It ends when the daemon does, by Ctrl-C, or with the first event after its reade
       dropped: (events: number): void =>
         options.json
           ? output.printEvent({ type: 'watch.dropped', data: { events } })
-          : output.print(`... ${events} events were not read in time`),
+          : output.printPassing(`... ${events} events were not read in time`),
     };
     try {
       await daemon.listen<BackendEvent>('watch', listener, {
-        signal: AbortSignal.any([signal, output.closed]),
+        signal: AbortSignal.any([signal, output.closed, output.failed]),
       });
     } finally {
       daemon.close();

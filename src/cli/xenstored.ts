@@ -17,6 +17,7 @@ pciback serve starts one by itself where none answers; it is needed alone only t
       help: 'go on when the terminal interrupts, or a shell kills, what started it',
     },
   },
+  isDaemon: true,
   async run({ options }, { output, signal }) {
     if (options.loopback === undefined) {
       throw new PcibackError(

@@ -31,6 +31,7 @@ export type {
 } from './platform.ts';
 export { goAhead, setPriorityOfThreads } from './priority.ts';
 export { leaveProcessGroup } from './process-group.ts';
+export { unblockStandardError } from './standard-error.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
 export { requireAnswer, seizeFunction } from './silent.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';

@@ -118,6 +118,14 @@ export interface NativeFrontRing {
   close(): void;
 }
 
+/** A thread that writes to a descriptor: see `Writer`. */
+export interface NativeOutputThread {
+  begin(bytes: Uint8Array, isFreshLine: boolean): void;
+  take(): number | null;
+  wait(milliseconds: number): boolean;
+  hold(isHeld: boolean): void;
+}
+
 export interface NativeAddon {
   readonly Hypervisor: new (kind: string, where: string) => NativeHypervisor;
   /** Throws a NativeError: EACCES when only the header can be read, EINVAL when the file is no configuration space. */
@@ -129,6 +137,7 @@ export interface NativeAddon {
     port: number,
     flags: number,
   ) => NativeFrontRing;
+  readonly OutputThread: new (fd: number, done: () => void) => NativeOutputThread;
   mapFile(path: string, bytes: number, create: boolean): ArrayBuffer;
   /** Detaches the buffer. One that is detached already is left as it is. */
   unmapFile(buffer: ArrayBuffer): void;
@@ -139,6 +148,7 @@ export interface NativeAddon {
   /** False when this user may not choose. */
   goAhead(isAhead: boolean): boolean;
   leaveProcessGroup(): void;
+  unblockStandardError(): void;
 }
 
 // Where the addon lies, seen from the sources or the bundle, and from the compiled files.

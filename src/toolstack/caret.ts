@@ -1,3 +1,4 @@
+import { columnsOf, plain } from '../text.ts';
 import type { Problem } from './problem.ts';
 
 /** As much of a line as is shown around a mistake; command lines of kernels grow long. */
@@ -12,7 +13,11 @@ const window = 100;
  *
  * @param source name of the file, or of the option the text came from
  */
-export function showProblem(text: string, { at, length, what, remedy }: Problem, source: string): string {
+export function showProblem(
+  text: string,
+  { at, length, what, remedy }: Problem,
+  source: string,
+): readonly string[] {
   const before = text.slice(0, at);
   const row = before.split('\n').length;
   const lineStart = before.lastIndexOf('\n') + 1;
@@ -22,12 +27,16 @@ export function showProblem(text: string, { at, length, what, remedy }: Problem,
 
   const from = Math.max(0, Math.min(column - window / 2, line.length - window));
   const shown = line.slice(from, from + window);
-  // Tabs stay tabs in front of the caret, so that it stands under its character whatever their width.
-  const padding = shown.slice(0, column - from).replace(/[^\t]/g, ' ');
-  const marked = Math.max(1, Math.min(length, shown.length - (column - from)));
+  const start = column - from;
+  // Columns count, not characters: some take two columns of a terminal, some none.
+  const padding = ' '.repeat(columnsOf(flat(shown.slice(0, start))));
+  const marked = Math.max(1, columnsOf(flat(shown.slice(start, start + length))));
   return [
     `${source}:${row}:${column + 1}: ${what}; ${remedy}`,
-    `  ${from > 0 ? '...' : ''}${shown}${from + window < line.length ? '...' : ''}`,
+    `  ${from > 0 ? '...' : ''}${flat(shown)}${from + window < line.length ? '...' : ''}`,
     `  ${from > 0 ? '   ' : ''}${padding}${'^'.repeat(marked)}`,
-  ].join('\n');
+  ];
 }
+
+/** As it is printed: a tab, whose width nobody knows, is one blank. */
+const flat = (text: string): string => plain(text.replaceAll('\t', ' '));

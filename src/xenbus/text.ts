@@ -1,3 +1,5 @@
+import { plainJson } from '../text.ts';
+
 /** A text without the NUL that programs in C may have counted in. */
 export const withoutTerminator = (text: string): string => (text.endsWith('\0') ? text.slice(0, -1) : text);
 
@@ -18,5 +20,5 @@ const mostShown = 32;
 /** A text from xenstore, safe and short enough for a message. */
 export function quote(text: string | undefined): string {
   const shown = (text ?? '').slice(0, mostShown);
-  return JSON.stringify(shown.length < (text ?? '').length ? `${shown}...` : shown);
+  return plainJson(shown.length < (text ?? '').length ? `${shown}...` : shown);
 }

@@ -8,6 +8,7 @@
  */
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { plain } from '../text.ts';
 import { FrontEnd } from './frontend.ts';
 import { Guest } from './guest.ts';
 import type { GuestCommand, GuestMessage } from './guest-protocol.ts';
@@ -88,6 +89,6 @@ function readArguments() {
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`guest: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`guest: ${plain(error instanceof Error ? error.message : String(error))}\n`);
   process.exitCode = 1;
 }

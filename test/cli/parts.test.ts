@@ -1,17 +1,15 @@
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { failureLine } from '../../src/cli/failure.ts';
 import { readBootCfgHide } from '../../src/cli/files.ts';
 import { wrap } from '../../src/cli/help.ts';
-import { Output } from '../../src/cli/output.ts';
 import { formatTable } from '../../src/cli/table.ts';
 import { parseSbdf } from '../../src/address.ts';
 import { PcibackError } from '../../src/errors.ts';
 import { captureInventory } from '../../src/host/index.ts';
 import { reportInventory } from '../../src/monitor/index.ts';
+import { open } from './reader.ts';
 import { makeDirectory } from './run.ts';
 
 describe('a table', () => {
@@ -24,12 +22,15 @@ describe('a table', () => {
           ['', '12345', ''],
         ],
       ),
-    ).toBe(['A    LONG   LAST', 'xyz  1      a b', '     12345'].join('\n'));
+    ).toEqual(['A    LONG   LAST', 'xyz  1      a b', '     12345']);
   });
 
   it('does not count styles for the width', () => {
     const styled = { text: 'ok', styled: '\u001b[32mok\u001b[39m' };
-    expect(formatTable(['STATE', 'X'], [[styled, 'y']])).toBe('STATE  X\n\u001b[32mok\u001b[39m     y');
+    expect(formatTable(['STATE', 'X'], [[styled, 'y']])).toEqual([
+      'STATE  X',
+      '\u001b[32mok\u001b[39m     y',
+    ]);
   });
 
   it('is not made wide by one cell', () => {
@@ -39,14 +40,14 @@ describe('a table', () => {
         ['x'.repeat(100_000), 'y'.repeat(100_000)],
         ['a', 'b'],
       ],
-    ).split('\n');
+    );
     expect(header.indexOf('LAST')).toBe(102);
     expect(first).toBe(`${'x'.repeat(99)}…  ${'y'.repeat(399)}…`);
     expect(second).toBe(`a${' '.repeat(101)}b`);
   });
 
   it('cuts the last column to the width of the terminal', () => {
-    expect(formatTable(['A', 'NAME'], [['x', 'a very long name']], 12)).toBe('A  NAME\nx  a very l…');
+    expect(formatTable(['A', 'NAME'], [['x', 'a very long name']], 12)).toEqual(['A  NAME', 'x  a very l…']);
   });
 });
 
@@ -86,52 +87,37 @@ describe('an error', () => {
   });
 });
 
-/** A reader that takes nothing until it is told to. */
-class SlowReader extends Writable {
-  readonly lines: string[] = [];
-  #waiting: (() => void) | undefined;
-  #reading = false;
+/** Turns of the event loop that a write takes here. */
+const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.lines.push(...chunk.toString().trimEnd().split('\n'));
-    if (this.#reading) done();
-    else this.#waiting = done;
-  }
-
-  read(): void {
-    this.#reading = true;
-    this.#waiting?.();
-  }
+interface Dropped {
+  readonly data: { readonly lines: number };
 }
 
 describe('a stream of events', () => {
-  const open = (): { reader: SlowReader; output: Output } => {
-    const reader = new SlowReader();
-    return { reader, output: new Output(reader as unknown as NodeJS.WriteStream) };
-  };
-
   it('holds no more than it has to when nobody reads, and says what it dropped', async () => {
-    const { reader, output } = open();
+    const { reader, sink, output } = open({ isReading: false });
     const event = { type: 'x', padding: 'x'.repeat(1000) };
     for (let count = 0; count < 3000; count += 1) output.printEvent(event);
-    expect(reader.writableLength).toBeLessThan(0x11_0000);
-    const drained = once(reader, 'drain');
+    expect(sink.pending).toBeLessThan(0x11_0000);
     reader.read();
-    await drained;
+    await output.delivered(new AbortController().signal);
     output.printEvent({ type: 'last' });
+    await output.delivered(new AbortController().signal);
     const [dropped = '', last] = reader.lines.slice(-2);
     expect(last).toBe('{"type":"last"}');
-    const { data } = JSON.parse(dropped) as { data: { lines: number } };
+    const { data } = JSON.parse(dropped) as Dropped;
     expect(reader.lines.length - 2 + data.lines).toBe(3000);
   });
 
   it('tells that its audience has gone, and goes on without it', async () => {
     const { reader, output } = open();
-    const closed = new Promise((resolve) => reader.once('close', resolve));
-    reader.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
-    await closed;
-    expect(output.closed.aborted).toBe(true);
+    reader.fail('EPIPE');
     output.printEvent({ type: 'x' });
+    await turns();
+    expect(output.closed.aborted).toBe(true);
+    expect(output.failed.aborted).toBe(false);
+    output.print('x');
     expect(reader.lines).toEqual([]);
   });
 });

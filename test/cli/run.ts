@@ -5,12 +5,12 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { Output } from '../../src/cli/output.ts';
 import { runProgram } from '../../src/cli/program.ts';
+import { open } from './reader.ts';
 
 const program = fileURLToPath(new URL('../../dist/bundle/main.js', import.meta.url));
 
@@ -46,11 +46,9 @@ export async function finish(child: Running): Promise<Result> {
 
 /** Runs the program in this process and returns what it prints; rejects with what made it fail. */
 export async function runHere(words: readonly string[], env: Env = {}): Promise<string> {
-  const printed: string[] = [];
-  const output = new Output(new PassThrough() as unknown as NodeJS.WriteStream);
-  output.print = (line) => void printed.push(line);
+  const { reader, output } = open();
   await runProgram(words, env, { output, signal: new AbortController().signal });
-  return printed.join('\n');
+  return reader.text.replace(/\n$/, '');
 }
 
 export const run = (args: readonly string[], env: Env = {}): Promise<Result> => finish(start(args, env));

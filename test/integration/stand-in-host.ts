@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { BackendEvent, BackendStatus, Sbdf } from 'pciback';
 import { ControlClient } from '../../src/monitor/index.ts';
 import { writeFunction } from '../host/support/tree.ts';
 import { pciback } from './daemon.ts';
-import { patience, within } from '../bounds.ts';
+import { patience } from '../bounds.ts';
 import { Surroundings, captures, hideList } from './surroundings.ts';
 
 export interface Served {
@@ -108,29 +107,7 @@ export class StandInHost extends Surroundings {
     }
   }
 
-  /** The processes that serve, or wait to serve. */
-  processes(): readonly number[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => {
-        const words = commandLine(pid);
-        return words[2] === 'serve' && words.includes(this.directory);
-      })
-      .map(Number);
-  }
-
   protected override async end(): Promise<void> {
-    const left = this.processes();
-    for (const pid of left) process.kill(pid, 'SIGKILL');
-    this.killXenstored();
-    while (this.processes().length > 0) await within(new Promise(setImmediate), () => 'processes to end');
-  }
-}
-
-function commandLine(pid: string): readonly string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  } catch {
-    return [];
+    await this.killAll();
   }
 }

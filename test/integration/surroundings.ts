@@ -212,6 +212,17 @@ export abstract class Surroundings implements AsyncDisposable {
     return readdirSync(join(this.directory, 'evt/0')).filter((name) => /^\d+$/.test(name));
   }
 
+  /** The processes that serve, or wait to serve. */
+  processes(): readonly number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => {
+        const words = commandLine(pid);
+        return words[2] === 'serve' && words.includes(this.directory);
+      })
+      .map(Number);
+  }
+
   /** The process ids of the embedded xenstored: one, or none. */
   xenstoreds(): readonly number[] {
     return readdirSync('/proc')
@@ -226,6 +237,14 @@ export abstract class Surroundings implements AsyncDisposable {
   /** Ends the embedded xenstored as a crash would. */
   killXenstored(): void {
     for (const pid of this.xenstoreds()) process.kill(pid, 'SIGKILL');
+  }
+
+  /** Ends everything that serves this host, as crashes would. */
+  protected async killAll(): Promise<void> {
+    const left = this.processes();
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+    this.killXenstored();
+    while (this.processes().length > 0) await within(new Promise(setImmediate), () => 'processes to end');
   }
 
   readonly #removeDirectory = (): void => rmSync(this.directory, { recursive: true, force: true });

@@ -98,7 +98,7 @@ function readXlCfg(text: string): Meaning {
   const words =
     specs.length === 0
       ? [`${guest} gets no PCI functions`]
-      : [`${guest} gets:`, formatTable(['SPEC', 'FUNCTION', 'SLOT', 'OPTIONS'], specs.map(specRow))];
+      : [`${guest} gets:`, ...formatTable(['SPEC', 'FUNCTION', 'SLOT', 'OPTIONS'], specs.map(specRow))];
   return { problems, warnings, words, data: { guest: name ?? null, devices: specs.map(specData) } };
 }
 

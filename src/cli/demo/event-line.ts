@@ -1,4 +1,5 @@
 import type { BackendEvent } from '../../index.ts';
+import { elide } from '../failure.ts';
 
 /** An event as one line for people. */
 export function describeEvent(event: BackendEvent): string {
@@ -7,5 +8,7 @@ export function describeEvent(event: BackendEvent): string {
   const change = from === undefined || to === undefined ? (to ?? from) : `${from} -> ${to}`;
   const why = [cause, reason, message].filter(Boolean).join(', ');
   const data = Object.entries(event.data ?? {}).map(([name, value]) => `${name}=${value}`);
-  return [type, about, change, why === '' ? undefined : `(${why})`, ...data].filter(Boolean).join('  ');
+  return elide(
+    [type, about, change, why === '' ? undefined : `(${why})`, ...data].filter(Boolean).join('  '),
+  );
 }

@@ -28,15 +28,12 @@ const mostNamed = 8;
 
 type Explained = Pick<FunctionFinding, 'result' | 'why' | 'remedy'>;
 
-/** Texts of a guest or a file may be in it. */
-const plain = (text: string): string => elide(text).replace(/\p{Cc}/gu, '?');
-
 const reasonLines = ({ result, why, remedy }: Explained, indent: string): readonly string[] =>
   result === 'pass'
     ? []
     : [
-        ...(why === '' ? [] : [`${indent}why: ${plain(why)}`]),
-        ...(remedy === '' ? [] : [`${indent}do:  ${plain(remedy)}`]),
+        ...(why === '' ? [] : [`${indent}why: ${elide(why)}`]),
+        ...(remedy === '' ? [] : [`${indent}do:  ${elide(remedy)}`]),
       ];
 
 /** Functions with the same trouble are told of together; where all is well they go without saying. */
@@ -51,13 +48,13 @@ function functionLines(functions: readonly FunctionFinding[], indent: string): r
     const [first] = group;
     if (!first) return [];
     const names = group.map(({ sbdf }) => sbdf).join(' ');
-    return [`${indent}${names}: ${plain(first.what)}`, ...reasonLines(first, `${indent}  `)];
+    return [`${indent}${names}: ${elide(first.what)}`, ...reasonLines(first, `${indent}  `)];
   });
 }
 
 function checkLines(check: CheckReport, width: number, output: Output): readonly string[] {
   const { id, result, what, why, remedy, functions = [] } = check;
-  const head = `  ${output.style(colours[result], result)}  ${id.padEnd(width)}  ${plain(what)}`;
+  const head = `  ${output.style(colours[result], result)}  ${id.padEnd(width)}  ${elide(what)}`;
   // What is said of all alike stands in the head.
   const isTold = new Set(functions.map(sayingOf)).size <= 1;
   const indent = ' '.repeat(2 + result.length + 2 + width + 2);
@@ -72,8 +69,8 @@ export function showDiagnosis({ stages, functions }: Diagnosis, output: Output):
   const checks = stages.flatMap((stage) => stage.checks);
   const width = Math.max(...checks.map(({ id }) => id.length));
   for (const [position, stage] of stages.entries()) {
-    output.print(`${position > 0 ? '\n' : ''}${output.style('bold', `${position + 1}. ${stage.title}`)}`);
-    for (const check of stage.checks) output.print(checkLines(check, width, output).join('\n'));
+    output.print([...(position > 0 ? [''] : []), output.style('bold', `${position + 1}. ${stage.title}`)]);
+    for (const check of stage.checks) output.print(checkLines(check, width, output));
   }
   const counts = (['pass', 'warn', 'fail', 'skip'] as const).map((result) => {
     const count = checks.filter((check) => check.result === result).length;
@@ -83,5 +80,5 @@ export function showDiagnosis({ stages, functions }: Diagnosis, output: Output):
   const names = fit.length > mostNamed ? `${fit.length} functions` : fit.join(' ') || 'none';
   const isAbout = checks.some((check) => check.functions);
   const about = isAbout ? `; functions without a failure: ${names}` : '';
-  output.print(`\n${checks.length} checks: ${counts.join(', ')}${about}`);
+  output.print(['', `${checks.length} checks: ${counts.join(', ')}${about}`]);
 }

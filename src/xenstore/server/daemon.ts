@@ -137,8 +137,6 @@ export async function runXenstored(
 ): Promise<void> {
   const abort = new AbortController();
   const end = (): void => abort.abort();
-  // Whoever started this process may end first, and its end of the pipes with it.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   if (!options.signal) for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, end);
   try {
     const xenstored = await Xenstored.start({ ...options, signal: options.signal ?? abort.signal });
