@@ -1,5 +1,5 @@
 import { formatSbdf } from '../address.ts';
-import { allFunctions, type Inventory } from '../host/index.ts';
+import type { Inventory } from '../host/index.ts';
 
 /** What is told of one function of the host, as plain data. */
 export interface FunctionReport {
@@ -32,7 +32,7 @@ const secondaryBusOf = (config: Uint8Array): number | null =>
 
 /** The functions that a host or a captured tree has, hidden or not. */
 export const reportInventory = (inventory: Inventory): InventoryReport => ({
-  functions: allFunctions(inventory)
+  functions: [...inventory.functions, ...(inventory.silent ?? [])]
     .toSorted((a, b) => a.sbdf - b.sbdf)
     .map((facts) => ({
       sbdf: formatSbdf(facts.sbdf),
