@@ -44,7 +44,7 @@ Failure Mapping::of(int fd, size_t length, Mapping* out) {
 Failure map_file(const std::string& path, size_t length, bool create, std::shared_ptr<Mapping>* out) {
   // O_NONBLOCK: opening a FIFO by mistake must not hang.
   const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | (create ? O_CREAT : 0);
-  Fd fd(open(path.c_str(), flags, 0644));
+  Fd fd(open(path.c_str(), flags, 0600));
   if (!fd) return from_errno("open");
   struct stat status;
   if (fstat(fd.get(), &status) < 0) return from_errno("fstat");
@@ -62,7 +62,10 @@ namespace {
 template <typename Lock>
 Failure lock_named_file(const std::string& path, Lock lock, int* out) {
   for (;;) {
-    Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644));
+    // To read is enough for flock(2), also where nothing can be written any more; but not on NFS, which locks what can be written.
+    const int flags = O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    Fd fd(open(path.c_str(), O_RDWR | flags, 0600));
+    if (!fd && (errno == EROFS || errno == EACCES)) fd = Fd(open(path.c_str(), O_RDONLY | flags, 0600));
     if (!fd) return from_errno("open");
     if (Failure failure = lock(fd.get())) return failure;
     // The file may have been removed and made anew between the two calls; a lock on what has no name excludes nobody.

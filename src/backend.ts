@@ -3,7 +3,6 @@
  * worker, and tells what happens as a stream of events.
  */
 import { uptime } from 'node:os';
-import { join } from 'node:path';
 import { NEVER, type Observable, type Subscription, switchMap, timer } from 'rxjs';
 import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
@@ -14,22 +13,23 @@ import { type EngineOptions, inherit, openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
 import { functionsToHide } from './backend/hide-list.ts';
-import { type QuirkOutcome, daemonMethods, daemonStreams } from './backend/methods.ts';
+import type { QuirkOutcome } from './backend/methods.ts';
 import { startMetrics } from './backend/metrics.ts';
+import { listen } from './backend/listen.ts';
 import type { PciBackendOptions, Succession } from './backend/options.ts';
 import { prepare, provideXenstored, rehearseReplacement } from './backend/prepare.ts';
 import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
 import { endUnclaimed } from './backend/resume.ts';
 import type { Running } from './backend/running.ts';
 import { StandIns, reignFrom } from './backend/stand-ins.ts';
+import { StateDirectory } from './backend/state-directory.ts';
 import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
 import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn.ts';
 import { endXenstored } from './backend/xenstored.ts';
 import { type Quirk, formatQuirk } from './config-space/index.ts';
 import { PcibackError } from './errors.ts';
 import { allFunctions, type Inventory, type ResetMethod, setPriorityOfThreads } from './host/index.ts';
-import { xenDirectory } from './host/platform.ts';
-import { ControlServer } from './monitor/control-server.ts';
+import { type PlatformOptions, stateDirectoryIn, xenDirectory } from './host/platform.ts';
 import { EventOutlet } from './monitor/event-outlet.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
 
@@ -39,6 +39,8 @@ const xenstorePatience = 2000;
 export class PciBackend {
   readonly #options: PciBackendOptions;
   readonly #directory: string;
+  /** How this thread and the workers open the platform. */
+  readonly #where: PlatformOptions;
   readonly #place: Place;
   readonly #outlet: EventOutlet;
   readonly #actor: Actor<typeof supervisorMachine>;
@@ -58,9 +60,12 @@ export class PciBackend {
     this.#options = options;
     this.#outlet = new EventOutlet(options.eventBudget);
     this.#directory = options.platform.directory ?? xenDirectory;
+    const stateDirectory = options.stateDirectory ?? stateDirectoryIn(this.#directory);
+    this.#where =
+      options.platform.kind === 'rehearsal' ? options.platform : { ...options.platform, stateDirectory };
     this.#place = {
       directory: this.#directory,
-      stateDirectory: options.stateDirectory ?? join(this.#directory, 'state'),
+      state: new StateDirectory(stateDirectory, (event) => this.#emit(event), options.stateFiles),
       controlSocket: options.controlSocket,
     };
     const step = (run: () => Promise<void>) =>
@@ -82,7 +87,11 @@ export class PciBackend {
     this.#actor = createActor(
       supervisorMachine.provide({
         actors: {
-          prepare: step(() => prepare(this.#running, options, this.#place, (event) => this.#emit(event))),
+          prepare: step(() =>
+            prepare(this.#running, { ...options, platform: this.#where }, this.#place, (event) =>
+              this.#emit(event),
+            ),
+          ),
           takeTurn: step(() => this.#takeTurn()),
           adopt: step(() => this.#adopt()),
           hide: step(() => this.#hideListed()),
@@ -141,10 +150,11 @@ export class PciBackend {
 
   /**
    * Lets another back-end go on with the guests, which is ready for it and waits for the lock: lets go of them as they are, and ends.
-   * Throws DAEMON-RUNNING unless this one took over as a stand-in.
+   * Throws DAEMON-RUNNING unless this one took over as a stand-in, and STATE-NOT-SAVED while the other one would not find all of it.
    */
   handOver(): void {
     requireStandIn(this.#hasTakenOver, this.#directory);
+    this.#place.state.requireSaved();
     // Who asked is answered first.
     setImmediate(() => this.#actor.send({ type: 'handOver' }));
   }
@@ -253,6 +263,7 @@ export class PciBackend {
       state: this.#actor.getSnapshot().value,
       tookOver: this.#hasTakenOver,
       standIn: this.#running.standIns?.pid ?? null,
+      stateNotSaved: this.#place.state.saver.unsaved,
       guests:
         registry && records && guests
           ? guests.sessions().map((session) => guestStatus(session, registry, records))
@@ -285,8 +296,8 @@ export class PciBackend {
 
   get #engineOptions(): EngineOptions {
     return {
-      where: this.#options.platform,
-      stateDirectory: this.#place.stateDirectory,
+      where: this.#where,
+      state: this.#place.state,
       topology: this.#options.topology ?? 'vpci',
       isReady: () => this.#actor.getSnapshot().matches('ready'),
       emit: (event) => this.#emit(event),
@@ -334,12 +345,15 @@ export class PciBackend {
   async #listen(): Promise<void> {
     const { controlSocket } = this.#options;
     if (controlSocket === undefined) return;
-    this.#running.control = await ControlServer.listen(
+    const { registry } = this.#parts();
+    await listen(this, {
       controlSocket,
-      daemonMethods(this),
-      daemonStreams(this),
-      { isSuccessor: this.#isSuccessor },
-    );
+      directory: this.#directory,
+      isSuccessor: this.#isSuccessor,
+      isNeeded: registry.entries().some(({ facts }) => registry.ownerOf(facts.sbdf) !== undefined),
+      saver: this.#place.state.saver,
+      onListening: (server) => (this.#running.control = server),
+    });
   }
 
   async #hideListed(): Promise<void> {
@@ -409,7 +423,7 @@ export class PciBackend {
   #rehearseReplacement(): void {
     const { pool } = this.#running;
     if (!pool || !this.#actor.getSnapshot().matches('ready')) return;
-    rehearseReplacement(pool, this.#options.platform, this.#place).catch((error: unknown) => {
+    rehearseReplacement(pool, this.#where, this.#place).catch((error: unknown) => {
       // It may have died as well, or all of it come to its end: it has only been a rehearsal.
       if (this.#actor.getSnapshot().matches('ready')) this.#emit(makeEvent('warning', failureDetails(error)));
     });
@@ -437,6 +451,7 @@ export class PciBackend {
     metrics?.close();
     await rehearsal?.end();
     await pool?.destroy();
+    this.#place.state.saver.close();
     records?.close();
     xenstore?.close();
     platform?.close();

@@ -79,6 +79,8 @@ export const reasons = {
   'CANNOT-LISTEN': { exitCode: 3, meaning: 'an address cannot be listened at' },
   'OUT-OF-RESOURCES': { exitCode: 3, meaning: 'the kernel grants no more memory mappings or open files' },
   'BAD-DIRECTORY': { exitCode: 3, meaning: 'a directory is missing or cannot be used' },
+  'STATE-NOT-SAVED': { exitCode: 1, meaning: 'a file of the state directory cannot be written' },
+  'STATE-DAMAGED': { exitCode: 1, meaning: 'a file of the state directory cannot be read or understood' },
 
   // --- ours ----------------------------------------------------------------------------------------------------------
   'CRASH-LOOP': { exitCode: 1, meaning: 'what serves guests dies again and again, as soon as it has begun' },

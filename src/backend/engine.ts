@@ -1,17 +1,18 @@
 /** What serves guests once it is its turn: who has which function, and a session for every guest. */
-import { join } from 'node:path';
 import type { Piscina } from 'piscina';
 import type { WorkerTask } from '../../workers/messages.ts';
 import { allFunctions, type Inventory, type Platform, type PlatformOptions } from '../host/index.ts';
-import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
+import type { BackendEvent } from '../monitor/index.ts';
 import { BridgeMap, type TopologyKind } from '../topology/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
 import type { GuestWorker } from './guest-worker.ts';
 import { Guests } from './guests.ts';
 import { HostFunctions } from './host-functions.ts';
+import { LifeNotes } from './life-notes.ts';
 import { Records } from './records.ts';
 import { Registry } from './registry.ts';
 import { type ServedRing, resumeGuests, ringStore } from './resume.ts';
+import type { StateDirectory } from './state-directory.ts';
 import type { FileStore } from './store.ts';
 
 /** What it works with. */
@@ -25,7 +26,7 @@ export interface EngineParts {
 export interface EngineOptions {
   /** How workers open the platform. */
   readonly where: PlatformOptions;
-  readonly stateDirectory: string;
+  readonly state: StateDirectory;
   readonly topology: TopologyKind;
   /** Whether guests that come are to be served. */
   readonly isReady: () => boolean;
@@ -47,16 +48,18 @@ export interface Inheritance {
   readonly resumed: Map<number, GuestWorker>;
 }
 
-/** Reads what a predecessor has left, and has its guests served again. Throws BAD-DIRECTORY. */
+/** Reads what a predecessor has left, and has its guests served again. What cannot be read is told, and left. */
 export function inherit(
   { platform, pool }: Pick<EngineParts, 'platform' | 'pool'>,
-  { where, stateDirectory, emit }: Pick<EngineOptions, 'where' | 'stateDirectory' | 'emit'>,
+  { where, state, emit }: Pick<EngineOptions, 'where' | 'state' | 'emit'>,
 ): Inheritance {
-  const registry = new Registry(join(stateDirectory, 'function'), (key, error) =>
-    emit(makeEvent('warning', { ...failureDetails(error), message: `${key} cannot be read and is ignored` })),
+  const registry = new Registry(
+    state.folder('function'),
+    (key, error) => state.tellDamage('function', key, error),
+    { saver: state.saver, files: state.files, notes: new LifeNotes(platform, state) },
   );
-  const rings = ringStore(join(stateDirectory, 'ring'));
-  const served = rings.load((key) => rings.delete(key));
+  const rings = ringStore(state.folder('ring'), state);
+  const served = rings.load((key, error) => state.tellDamage('ring', key, error));
   for (const { localPort } of served.values()) platform.discardPort(localPort);
   return { registry, rings, resumed: resumeGuests({ pool, where, registry, rings, emit }, served) };
 }

@@ -202,7 +202,7 @@ export class GuestEffects {
 
   async release(): Promise<void> {
     await this.#service.quiesce();
-    await this.#service.detachRing();
+    await this.#service.detachRing('now');
     const owned = this.#host.registry.ownedBy(this.#domid);
     await this.#functions.giveBack(...owned);
     await this.dismissWorker();

@@ -12,6 +12,7 @@ import {
 } from '../xenbus/index.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
 import { assignmentsOf, note } from './resume.ts';
+import type { Urgency } from './saver.ts';
 import type { SessionHost } from './session-host.ts';
 import { eventsOf } from './worker-events.ts';
 
@@ -129,10 +130,11 @@ export class GuestService {
     this.#ring = ring;
   }
 
-  async detachRing(): Promise<void> {
+  /** `now`: a successor must not even try the ring. */
+  async detachRing(urgency: Urgency = 'soon'): Promise<void> {
     await this.#forgetRing();
     await this.#worker?.step({ do: 'disconnect' });
-    this.#host.rings.delete(String(this.#domid));
+    this.#host.rings.delete(String(this.#domid), urgency);
   }
 
   /** No function of the guest reaches for memory any more, and when its worker dies, none goes on with it by itself. */

@@ -1,11 +1,19 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { makeNamedDirectory, makeSharedDirectory, stateFiles } from '../host/index.ts';
 import { PcibackError } from '../errors.ts';
 
+/** Whose a directory is: this user's alone, this user's under a name that an administrator chose, or of all who take part. */
+type Kind = 'own' | 'named' | 'shared';
+
+const makers: Readonly<Record<Kind, (directory: string) => void>> = {
+  own: (directory) => stateFiles.makeDirectory(directory),
+  named: makeNamedDirectory,
+  shared: makeSharedDirectory,
+};
+
 /** Makes a directory and what is missing above it. Throws BAD-DIRECTORY. */
-export function makeDirectory(directory: string): void {
+export function makeDirectory(directory: string, kind: Kind): void {
   try {
-    make(directory);
+    makers[kind](directory);
   } catch (error) {
     throw unusable(directory, error);
   }
@@ -15,19 +23,6 @@ export const unusable = (directory: string, cause: unknown): PcibackError =>
   new PcibackError(
     'BAD-DIRECTORY',
     `${directory} cannot be used: ${(cause as Error).message}`,
-    'name a directory that can be written',
+    'name a directory of this user that can be written',
     { cause },
   );
-
-/** Node's own recursive mkdir goes round in circles for ever where no directory can be made, as in /proc. */
-function make(directory: string): void {
-  try {
-    mkdirSync(directory);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && statSync(directory).isDirectory()) return;
-    if (code !== 'ENOENT' || existsSync(dirname(directory))) throw error;
-    make(dirname(directory));
-    mkdirSync(directory);
-  }
-}

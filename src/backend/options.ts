@@ -1,4 +1,5 @@
 import type { FunctionFacts, PlatformOptions } from '../host/platform.ts';
+import type { StateFiles } from '../host/state-files.ts';
 import type { EventBudget } from '../monitor/event-budget.ts';
 import type { ListenAddress } from '../monitor/listen-address.ts';
 import type { TopologyKind } from '../topology/index.ts';
@@ -52,6 +53,8 @@ export interface PciBackendOptions {
   readonly workers?: number;
   /** Where state is kept that a successor takes over. Default: `state` in the loopback directory, `/run/pciback/state` on Xen. */
   readonly stateDirectory?: string;
+  /** How the files there are read and written: by a supervisor that watches over them, or a test in which that fails. */
+  readonly stateFiles?: StateFiles;
   /** Where to listen for the other commands (`pciback status` ...); nowhere when not given. */
   readonly controlSocket?: string;
   /** Where to serve metrics; nowhere when not given. */

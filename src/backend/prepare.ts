@@ -1,5 +1,5 @@
 /** What a back-end can have done before it is its turn: nothing here is noticed by a guest, or by who serves it meanwhile. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Piscina } from 'piscina';
@@ -8,7 +8,6 @@ import { type PlatformOptions, hostInventory, openPlatform, setPriorityOfThreads
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { XenstoreClient } from '../xenstore/index.ts';
 import { prepareLoopback } from './directories.ts';
-import { makeDirectory } from './make-directory.ts';
 import type { PciBackendOptions } from './options.ts';
 import { makePool } from './pool.ts';
 import { Rehearsal } from './rehearsal.ts';
@@ -27,8 +26,9 @@ export async function prepare(
 ): Promise<void> {
   if (!standsIn) {
     if (where.kind === 'loopback') prepareLoopback(where.directory);
-    makeDirectory(place.stateDirectory);
+    place.state.open();
     running.lock = await takeFreeTurn(place);
+    if (running.lock) place.state.makeStandInLock();
   }
   running.platform = openPlatform(where);
   // Threads take a while to start; guests of a predecessor are waiting.
@@ -55,9 +55,9 @@ export async function prepare(
 export async function rehearseReplacement(
   pool: Piscina<WorkerTask, void>,
   where: PlatformOptions,
-  { stateDirectory }: Place,
+  { state }: Place,
 ): Promise<void> {
-  const rehearsal = new Rehearsal(pool, where, mkdtempSync(join(stateDirectory, 'rehearsal-')));
+  const rehearsal = new Rehearsal(pool, where, state.scratch());
   try {
     await rehearsal.ofThreads(where);
   } finally {
@@ -65,13 +65,11 @@ export async function rehearseReplacement(
   }
 }
 
-/** What one who was killed has left in the state directory is removed by the next one who has the turn. */
-function scratch({ lock }: Running, { stateDirectory }: Place): string {
+/** Scratch directories left by a killed daemon are removed by the next lock holder. */
+function scratch({ lock }: Running, { state }: Place): string {
   if (!lock) return mkdtempSync(join(tmpdir(), 'pciback-'));
-  for (const name of readdirSync(stateDirectory)) {
-    if (name.startsWith('rehearsal-')) rmSync(join(stateDirectory, name), { recursive: true });
-  }
-  return mkdtempSync(join(stateDirectory, 'rehearsal-'));
+  state.clearScratch();
+  return state.scratch();
 }
 
 /** When one of them dies, the guests that it served go on at once only where there is another. */

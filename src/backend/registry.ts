@@ -7,9 +7,8 @@ import { type Snapshot, createActor } from 'xstate';
 import {
   type FunctionContext,
   type FunctionFailure,
-  type FunctionState,
   functionMachine,
-  functionState,
+  isExported,
 } from '../../machines/function.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
@@ -23,41 +22,19 @@ import {
   defaultMode,
   withQuirk,
 } from '../config-space/index.ts';
-import { FileStore } from './store.ts';
+import { type Entry, contextOf, hiddenSnapshot, isEntry, stateOf } from './entry.ts';
+import { lifeOf, reconciled, returned } from './life-note.ts';
+import type { LifeNotes } from './life-notes.ts';
+import type { Urgency } from './saver.ts';
+import { FileStore, type StoreOptions } from './store.ts';
+
+export { type Entry, contextOf, stateOf } from './entry.ts';
 
 /** Stands for the host itself, while it works on a function: the id of domain 0. */
 export const hostOwner = 0;
 
-export interface Entry extends Taken {
-  readonly seized: Seized;
-  readonly snapshot: Snapshot<unknown>;
-  /** How far its guest is trusted, or the next one will be: until the function is given back. */
-  readonly mode: FilterMode;
-  /** It is being taken from its guest: noted before its worker begins with that. */
-  readonly isLeaving?: boolean;
-}
-
-interface StoredSnapshot {
-  readonly value: unknown;
-  readonly context: FunctionContext;
-}
-
-const stored = (entry: Entry): StoredSnapshot => entry.snapshot as unknown as StoredSnapshot;
-export const stateOf = (entry: Entry): FunctionState => functionState(stored(entry).value);
-export const contextOf = (entry: Entry): FunctionContext => stored(entry).context;
-
-function isEntry(value: unknown): value is Entry {
-  const entry = value as Entry | null;
-  return (
-    typeof entry?.facts?.sbdf === 'number' &&
-    typeof stored(entry).context?.sbdf === 'number' &&
-    Array.isArray(entry.mode?.quirks)
-  );
-}
-
-/** The snapshot of a function that has just been hidden. */
-function hiddenSnapshot(sbdf: Sbdf): Snapshot<unknown> {
-  return createActor(functionMachine, { input: { sbdf } }).getPersistedSnapshot();
+export interface RegistryOptions extends StoreOptions {
+  readonly notes?: Pick<LifeNotes, 'lifeOf' | 'note' | 'forget'>;
 }
 
 export class Registry {
@@ -71,14 +48,30 @@ export class Registry {
   /** Functions that are hidden no more. */
   readonly forgotten$ = this.#forgotten.asObservable();
   readonly #store: FileStore<Entry>;
+  readonly #notes: RegistryOptions['notes'];
 
-  constructor(directory: string, onDamage: (key: string, error: unknown) => void) {
-    this.#store = new FileStore(directory, isEntry);
-    for (const entry of this.#store.load(onDamage).values()) {
-      this.#entries.set(entry.facts.sbdf, entry);
-      const { owner } = contextOf(entry);
-      if (owner !== null) this.#owners.set(entry.facts.sbdf, owner);
+  constructor(
+    directory: string,
+    onDamage: (key: string, error: unknown) => void,
+    options: RegistryOptions = {},
+  ) {
+    this.#store = new FileStore(directory, isEntry, options);
+    this.#notes = options.notes;
+    for (const entry of this.#store.load(onDamage).values()) this.#inherit(entry);
+  }
+
+  /** What is noted in the record of a function is newer than its file when that could not be written. */
+  #inherit(entry: Entry): void {
+    const { sbdf } = entry.facts;
+    const now = reconciled(entry, this.#notes?.lifeOf(sbdf));
+    if (!now) {
+      this.#forget(sbdf);
+      return;
     }
+    if (now === entry) this.#entries.set(sbdf, entry);
+    else this.#put(now);
+    const { owner } = contextOf(now);
+    if (owner !== null) this.#owners.set(sbdf, owner);
   }
 
   entries(): readonly Entry[] {
@@ -137,7 +130,9 @@ export class Registry {
 
   #forget(sbdf: Sbdf): void {
     this.#entries.delete(sbdf);
+    this.#notes?.note(sbdf, returned);
     this.#store.delete(formatSbdf(sbdf));
+    this.#notes?.forget(sbdf);
     this.#forgotten.next(sbdf);
   }
 
@@ -235,7 +230,7 @@ export class Registry {
     const givenBack = contextOf(entry).owner !== null && stateOf(entry) === 'reset';
     const next = givenBack && contextOf(changed).owner === null ? { ...changed, mode: defaultMode } : changed;
     const isOver = stateOf(next) === 'hidden' || stateOf(next) === 'quarantined';
-    this.#put(isOver ? { ...next, isLeaving: false } : next);
+    this.#put(isOver ? { ...next, isLeaving: false } : next, isSameLife(entry, next) ? 'soon' : 'now');
     if (isOver) this.#disown(sbdf);
   }
 
@@ -268,10 +263,25 @@ export class Registry {
     );
   }
 
-  #put(entry: Entry): void {
+  #put(entry: Entry, urgency?: Urgency): void {
     this.#entries.set(entry.facts.sbdf, entry);
-    this.#store.put(formatSbdf(entry.facts.sbdf), entry);
+    this.#notes?.note(entry.facts.sbdf, lifeOf(entry));
+    this.#store.put(formatSbdf(entry.facts.sbdf), entry, urgency);
   }
+}
+
+/**
+ * Whether one guest has a function before and after a change, and may reach it. Whichever of the two a successor finds, it goes on in
+ * the same way: a guest that comes and goes all the time need not have each time written.
+ */
+function isSameLife(before: Entry, after: Entry): boolean {
+  const [former, present] = [contextOf(before), contextOf(after)];
+  return (
+    isExported(stateOf(before)) &&
+    isExported(stateOf(after)) &&
+    former.owner === present.owner &&
+    former.guestAddress === present.guestAddress
+  );
 }
 
 function quarantined(entry: Entry): PcibackError {

@@ -3,7 +3,7 @@
  * its own. V8 compiles a function when it is first called and knows its types when it has been called a few times: what is done for the
  * first time takes ten times as long as what was done before, and a guest waits for it.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import type { Piscina } from 'piscina';
@@ -26,6 +26,7 @@ import { Xenstored } from '../xenstore/server/index.ts';
 import { prepareLoopback } from './directories.ts';
 import { type Engine, type EngineOptions, inherit, openEngine } from './engine.ts';
 import { follow } from './follow.ts';
+import { StateDirectory, removeTree } from './state-directory.ts';
 
 /** Milliseconds that one step may take; a machine that is emulated needs seconds. */
 const patience = 60_000;
@@ -74,10 +75,10 @@ export class Rehearsal {
     return (this.#guest ??= this.#note(this.#playGuest()));
   }
 
-  /** Removes the directory when everything has come to its end. */
+  /** Removes the directory when everything has come to its end. Never rejects. */
   async end(): Promise<void> {
     await Promise.allSettled(this.#playing);
-    rmSync(this.#where.directory, { recursive: true, force: true });
+    removeTree(this.#where.directory);
   }
 
   get #threads(): number {
@@ -115,9 +116,10 @@ export class Rehearsal {
     const subscriptions: Subscription[] = [];
     let isReady = true;
     const parts = { platform, pool: this.#pool, xenstore, inventory: { functions: [], warnings: [] } };
+    const state = new StateDirectory(join(this.#where.directory, 'state'), () => undefined);
     const options: EngineOptions = {
       where: this.#where,
-      stateDirectory: join(this.#where.directory, 'state'),
+      state,
       topology: 'vpci',
       isReady: () => isReady,
       emit: () => undefined,
@@ -131,6 +133,7 @@ export class Rehearsal {
       isReady = false;
       for (const subscription of subscriptions) subscription.unsubscribe();
       await engine.guests.sessionOf(domid)?.handOver();
+      state.saver.close();
     }
   }
 

@@ -14,7 +14,7 @@ import type { PublishedRing } from '../ring/index.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
 import { type Registry, contextOf, stateOf } from './registry.ts';
-import { FileStore } from './store.ts';
+import { FileStore, type StoreOptions } from './store.ts';
 import { eventsOf } from './worker-events.ts';
 
 /** The ring of a guest that is served, and our end of its event channel. */
@@ -28,7 +28,8 @@ const isServedRing = (value: unknown): value is ServedRing => {
 };
 
 /** Rings by the domains whose they are, as they are kept for a successor. */
-export const ringStore = (directory: string): FileStore<ServedRing> => new FileStore(directory, isServedRing);
+export const ringStore = (directory: string, options?: StoreOptions): FileStore<ServedRing> =>
+  new FileStore(directory, isServedRing, options);
 
 /** The functions that a guest sees, as a worker needs them to go on with them; not those that are being taken from it. */
 export const assignmentsOf = (registry: Registry, domid: number): readonly Assignment[] =>
@@ -41,10 +42,15 @@ export const assignmentsOf = (registry: Registry, domid: number): readonly Assig
     return [{ sbdf, guestAddress, seized, snapshot, mode }];
   });
 
-/** What a worker reports that a successor has to know. */
+/**
+ * What a worker reports that a successor has to know. A guest may come and go all the time, and which of its rings a successor tries
+ * first only decides how soon it is served again.
+ */
 export function note(report: Report, domid: number, registry: Registry, rings: FileStore<ServedRing>): void {
   if (report.is === 'function') registry.update(report.sbdf, report.snapshot);
-  if (report.is === 'bound') rings.put(String(domid), { ...report.ring, localPort: report.localPort });
+  if (report.is === 'bound') {
+    rings.put(String(domid), { ...report.ring, localPort: report.localPort }, 'soon');
+  }
 }
 
 interface Parts {

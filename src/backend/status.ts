@@ -4,6 +4,7 @@ import { formatSbdf, formatVdev } from '../address.ts';
 import { xenbusStateName } from '../xenbus/index.ts';
 import type { GuestSession } from './guest-session.ts';
 import type { Records } from './records.ts';
+import type { Unsaved } from './saver.ts';
 import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
 import { isReachedByDeviceModel } from './waits.ts';
 
@@ -50,6 +51,8 @@ export interface BackendStatus {
   readonly tookOver: boolean;
   /** The process that takes over when this one dies; null when there is none. */
   readonly standIn: number | null;
+  /** What of the state directory could not be written; null when all is saved. */
+  readonly stateNotSaved: Unsaved | null;
   readonly guests: readonly GuestStatus[];
   readonly functions: readonly FunctionStatus[];
 }

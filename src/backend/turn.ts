@@ -2,18 +2,19 @@
  * Whose turn it is to serve the guests of a host: whoever has the lock, which the kernel takes from a process that dies. A
  * stand-in waits for that; a daemon that is started while a stand-in serves asks it to hand over.
  */
-import { join } from 'node:path';
 import { PcibackError } from '../errors.ts';
 import { type FileLock, lockFile, waitForLock } from '../host/index.ts';
 import { ControlClient } from '../monitor/index.ts';
+import { unusable } from './make-directory.ts';
 import type { StandsIn } from './options.ts';
+import type { StateDirectory } from './state-directory.ts';
 import type { BackendStatus } from './status.ts';
 
 /** Where it is decided. */
 export interface Place {
   /** What is served, for messages. */
   readonly directory: string;
-  readonly stateDirectory: string;
+  readonly state: StateDirectory;
   /** Where who serves it can be asked. */
   readonly controlSocket: string | undefined;
 }
@@ -24,14 +25,12 @@ const handOverPatience = 10_000;
 /** Milliseconds after the death of the daemon in which its lock has surely been given away. */
 const mourning = 5000;
 
-const lockOf = ({ stateDirectory }: Place): string => join(stateDirectory, 'lock');
-
 /**
  * Takes the turn if it is nobody's. Undefined when a stand-in has it, which can be asked for it, or when who has it cannot be asked
  * yet. Rejects with DAEMON-RUNNING.
  */
 export async function takeFreeTurn(place: Place): Promise<FileLock | undefined> {
-  const lock = lockFile(lockOf(place));
+  const lock = lockOf(place);
   if (lock) return lock;
   const isStandIn = await whileAsking(place, (holder) => isServedByStandIn(holder)).catch(
     (error: unknown) => {
@@ -44,11 +43,20 @@ export async function takeFreeTurn(place: Place): Promise<FileLock | undefined> 
   return undefined;
 }
 
-/** Asks the stand-in that serves the guests to hand over, and waits until it has. Rejects with DAEMON-RUNNING. */
+/** Throws BAD-DIRECTORY, as where a link is in the place of the lock. */
+function lockOf({ state }: Place): FileLock | false {
+  try {
+    return lockFile(state.lock);
+  } catch (error) {
+    throw unusable(state.lock, error);
+  }
+}
+
+/** Asks the stand-in that serves the guests to hand over, and waits until it has. Rejects with DAEMON-RUNNING or STATE-NOT-SAVED. */
 export async function takeOver(place: Place, signal: AbortSignal): Promise<FileLock> {
   const refused = new AbortController();
   const limits = [signal, refused.signal, AbortSignal.timeout(handOverPatience)];
-  const lock = waitForLock(lockOf(place), AbortSignal.any(limits));
+  const lock = waitForLock(place.state.lock, AbortSignal.any(limits));
   // Waits before it asks, so that no other daemon comes in between.
   const asked = whileAsking(place, (holder) => holder.call('handOver')).catch((error: unknown) =>
     refused.abort(error),
@@ -57,6 +65,7 @@ export async function takeOver(place: Place, signal: AbortSignal): Promise<FileL
     return await lock;
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof PcibackError && error.reason === 'STATE-NOT-SAVED') throw error;
     throw running(place, error);
   } finally {
     await asked;
@@ -81,10 +90,10 @@ export async function awaitDeath(
   else orphaned.addEventListener('abort', mourn, { once: true });
   const ended = AbortSignal.any([signal, superfluous.signal]);
   try {
-    const only = await waitForLock(join(place.stateDirectory, 'stand-in'), ended);
+    const only = await waitForLock(place.state.standInLock, ended);
     try {
       ready();
-      return await waitForLock(lockOf(place), ended);
+      return await waitForLock(place.state.lock, ended);
     } finally {
       only.unlock();
     }

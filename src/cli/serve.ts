@@ -44,7 +44,11 @@ export const serve = defineCommand({
       value: 'N',
       help: 'threads that serve guests; default: one a processor, at least 2, at most 4',
     },
-    'state-dir': { type: 'string', value: 'DIR', help: 'where to keep what a successor takes over' },
+    'state-dir': {
+      type: 'string',
+      value: 'DIR',
+      help: 'where to keep what a successor takes over; the control socket stays',
+    },
     metrics: {
       type: 'string',
       value: 'HOST:PORT',

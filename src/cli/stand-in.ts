@@ -16,7 +16,7 @@ export function startStandIn(succession: Succession): StandInProcess {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [variable]: JSON.stringify({ succession, scratch }) },
   });
-  child.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+  child.once('exit', () => removeTree(scratch));
   const ended = new Promise<string>((resolve) => {
     child.once('error', ({ message }) => resolve(message));
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
@@ -34,6 +34,15 @@ export function startStandIn(succession: Succession): StandInProcess {
       await ended;
     },
   };
+}
+
+/** What cannot be removed is left: the daemon goes on. */
+function removeTree(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    // A directory for scratch, of which nobody needs anything.
+  }
 }
 
 /** What this process is to be when a daemon has started it as its stand-in. */

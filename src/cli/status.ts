@@ -46,14 +46,20 @@ function guestLines(guest: GuestStatus): readonly string[] {
   return [head, ...[...standing(guest), ...table].map((line) => `  ${line}`)];
 }
 
+function notSaved({ path, error, since, files }: NonNullable<BackendStatus['stateNotSaved']>): string {
+  const more = files > 1 ? ` (and ${files - 1} more)` : '';
+  return `state not saved: ${path}: ${error}${more}, since ${since}; guests are served on, and it is tried again`;
+}
+
 function show(status: BackendStatus, output: Output): void {
-  const { pid, directory, topology, state, tookOver, standIn, guests, functions } = status;
+  const { pid, directory, topology, state, tookOver, standIn, stateNotSaved, guests, functions } = status;
   output.print(`pciback daemon ${pid}, ${state}, serves ${directory}, topology ${topology}`);
   if (tookOver || standIn !== null) {
     const taken = tookOver ? 'this daemon was one itself and took over' : undefined;
     const next = standIn === null ? 'none is ready' : `process ${standIn} takes over when this one dies`;
     output.print(`stand-in: ${[taken, next].filter(Boolean).join('; ')}`);
   }
+  if (stateNotSaved) output.print(notSaved(stateNotSaved));
   for (const guest of guests) output.print(['', ...guestLines(guest)]);
   const free = functions.filter(({ owner }) => owner === null);
   if (guests.length === 0) output.print(['', 'no guests; give one a function: pciback attach DOMID SPEC']);

@@ -9,7 +9,7 @@ export { defaultMode, type FilterMode } from './mode.ts';
 export { answers } from './presence.ts';
 export { proposeQuirks } from './propose.ts';
 export { formatQuirk, parseQuirk, type Quirk, type QuirkChange, withQuirk } from './quirks.ts';
-export { FunctionRecord, InterruptKind, recordSize } from './record.ts';
+export { FunctionRecord, InterruptKind, lifeWord, recordSize } from './record.ts';
 export type { Register } from './register.ts';
 export { type RegisterClass, registerClasses } from './register-class.ts';
 export {

@@ -7,7 +7,8 @@
  *     0x010  enabled | sizing, a bit per BAR | reset wanted | interrupts                    16
  *     0x020  vectors held | unused                                                          32
  *     0x040  reads | writes | denied writes | failed interrupt requests   (float64)         32
- *     0x060  unused                                                                        160
+ *     0x060  where the function stands, as the control plane has noted it last (float64)   8
+ *     0x068  unused                                                                        152
  *     0x100  pirq of each vector held                                     (uint32)         512
  *     0x300  MSI-X table entry of each vector held                        (uint16)         256
  *     0x400  unused                                                                       1024
@@ -51,6 +52,7 @@ const Word = {
 const Counter = { reads: 0, writes: 1, denied: 2, failures: 3 } as const;
 
 const counterBytes = 0x040;
+const lifeBytes = 0x060;
 const pirqBytes = 0x100;
 const entryBytes = 0x300;
 const denialBytes = 0x800;
@@ -61,6 +63,12 @@ const mostDenials = 0xffff;
 /** Which kind of message-signalled interrupt a function uses on behalf of its guest. */
 export const InterruptKind = { none: 0, msi: 1, msix: 2 } as const;
 export type InterruptKind = (typeof InterruptKind)[keyof typeof InterruptKind];
+
+/**
+ * One aligned word that belongs to the control plane, and stays when the record is started afresh: it says to whom the function belongs,
+ * also in a record in which no guest has changed anything yet.
+ */
+export const lifeWord = (buffer: ArrayBuffer): Float64Array => new Float64Array(buffer, lifeBytes, 1);
 
 export class FunctionRecord {
   readonly #words: Uint32Array;

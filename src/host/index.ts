@@ -35,3 +35,10 @@ export { unblockStandardError } from './standard-error.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
 export { requireAnswer, seizeFunction } from './silent.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';
+export {
+  asideSuffix,
+  makeNamedDirectory,
+  makeSharedDirectory,
+  type StateFiles,
+  stateFiles,
+} from './state-files.ts';

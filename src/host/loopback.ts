@@ -6,7 +6,15 @@ import { dwordAt, wordAt } from '../config-space/image.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { type Delay, openModel } from './model.ts';
 import { ensureModel, factsOfModel } from './model-file.ts';
-import type { DomainState, FunctionFacts, HostFunction, Platform, Ring, Taken } from './platform.ts';
+import {
+  type DomainState,
+  type FunctionFacts,
+  type HostFunction,
+  type Platform,
+  type Ring,
+  type Taken,
+  stateDirectoryIn,
+} from './platform.ts';
 import { mapRecordFile } from './record-file.ts';
 import { readText } from './sysfs-file.ts';
 
@@ -19,13 +27,15 @@ export class LoopbackPlatform implements Platform {
   /** What only this platform can do: raise interrupts, remove ports of a killed predecessor. */
   readonly hypervisor: Hypervisor;
   readonly #directory: string;
+  readonly #state: string;
   readonly #delay: Delay | undefined;
   readonly #facts = new Map<Sbdf, FunctionFacts>();
 
-  /** `delay` stands in for the time that resets take. Throws BAD-DIRECTORY or NO-NATIVE-ADDON. */
-  constructor(directory: string, delay?: Delay) {
+  /** `delay` stands in for the time that resets take; models and records are in `state`. Throws BAD-DIRECTORY or NO-NATIVE-ADDON. */
+  constructor(directory: string, delay?: Delay, state = stateDirectoryIn(directory)) {
     this.hypervisor = Hypervisor.loopback(directory);
     this.#directory = directory;
+    this.#state = state;
     this.#delay = delay;
   }
 
@@ -44,8 +54,9 @@ export class LoopbackPlatform implements Platform {
 
   /** Makes the model; the function itself is never touched. Throws BAD-DIRECTORY or BAD-FILE. */
   async takeFromHost(facts: FunctionFacts): Promise<Taken> {
-    ensureModel(this.#directory, facts);
-    return { facts, former: null, wasDriven: false };
+    // Of a model that is there nobody knows what a guest may have left in it, whose daemon could not write down that it had it.
+    const wasDriven = ensureModel(this.#directory, facts, this.#state);
+    return { facts, former: null, wasDriven };
   }
 
   /** The model stays: hardware does not go away when a driver takes it back. */
@@ -91,7 +102,7 @@ export class LoopbackPlatform implements Platform {
   }
 
   openFunction(sbdf: Sbdf): HostFunction {
-    return openModel(this.#directory, sbdf, this.#delay);
+    return openModel(this.#directory, sbdf, this.#delay, this.#state);
   }
 
   openRing(domid: number, grantRef: number, port: number, wake: () => void): Ring {
@@ -139,7 +150,7 @@ export class LoopbackPlatform implements Platform {
   }
 
   mapRecord(sbdf: Sbdf): ArrayBuffer {
-    return mapRecordFile(this.#directory, sbdf);
+    return mapRecordFile(this.#state, sbdf);
   }
 
   /** What was opened through the platform stays open. */
@@ -150,7 +161,7 @@ export class LoopbackPlatform implements Platform {
   #factsOf(sbdf: Sbdf): FunctionFacts {
     let facts = this.#facts.get(sbdf);
     if (facts === undefined) {
-      facts = factsOfModel(this.#directory, sbdf);
+      facts = factsOfModel(this.#directory, sbdf, this.#state);
       this.#facts.set(sbdf, facts);
     }
     return facts;

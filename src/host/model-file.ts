@@ -7,7 +7,7 @@
  *     0x1000   configuration space when the model was made: what a reset goes back to
  *     0x2000   the registers
  */
-import { existsSync, linkSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pack, unpack } from 'msgpackr';
 import { formatSbdf, parseSbdf, type Sbdf } from '../address.ts';
@@ -15,8 +15,9 @@ import { PcibackError } from '../errors.ts';
 import { exhaustion } from './exhaustion.ts';
 import { mapFile, unmapFile } from './files.ts';
 import { isNativeError } from './native.ts';
-import type { FunctionFacts } from './platform.ts';
+import { type FunctionFacts, stateDirectoryIn } from './platform.ts';
 import { leftByDriver } from './power-up.ts';
+import { stateFiles } from './state-files.ts';
 
 /** The parts of a mapped model. */
 export interface MappedModel {
@@ -42,15 +43,14 @@ const Offset = {
   registers: 0x2000,
 } as const;
 
-const modelDirectory = (directory: string): string => join(directory, 'state', 'model');
-const modelPath = (directory: string, sbdf: Sbdf): string =>
-  join(modelDirectory(directory), formatSbdf(sbdf));
+const modelDirectory = (state: string): string => join(state, 'model');
+const modelPath = (state: string, sbdf: Sbdf): string => join(modelDirectory(state), formatSbdf(sbdf));
 
-/** The functions that have a model in a loopback directory. */
-export function listModels(directory: string): readonly Sbdf[] {
+/** The functions that have a model in a loopback directory, whose state is in `state`. */
+export function listModels(directory: string, state = stateDirectoryIn(directory)): readonly Sbdf[] {
   let names: string[];
   try {
-    names = readdirSync(modelDirectory(directory));
+    names = readdirSync(modelDirectory(state));
   } catch {
     return [];
   }
@@ -59,28 +59,34 @@ export function listModels(directory: string): readonly Sbdf[] {
 
 /**
  * Makes the model of a function, brought to where the host's driver would leave it. A model that is there already stays as
- * it is; of two processes that do this at once one wins. Throws BAD-DIRECTORY, or BAD-FILE when what is there models
- * another function.
+ * it is; of two processes that do this at once one wins. Returns whether it was there. Throws BAD-DIRECTORY, or BAD-FILE when what
+ * is there models another function.
  */
-export function ensureModel(directory: string, facts: FunctionFacts): void {
-  const path = modelPath(directory, facts.sbdf);
-  if (!existsSync(path)) create(path, facts);
-  const present = factsOfModel(directory, facts.sbdf);
+export function ensureModel(
+  directory: string,
+  facts: FunctionFacts,
+  state = stateDirectoryIn(directory),
+): boolean {
+  const path = modelPath(state, facts.sbdf);
+  const isThere = existsSync(path);
+  if (!isThere) create(path, facts);
+  const present = factsOfModel(directory, facts.sbdf, state);
   if (present.vendor !== facts.vendor || present.device !== facts.device) {
     throw unusable(path, 'models another function than the one that is at this address now');
   }
+  return isThere;
 }
 
 /** A name that is no address, then a link: whoever finds the model finds all of it. */
 function create(path: string, facts: FunctionFacts): void {
   const making = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
   try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(making, contentsFor(facts), { flag: 'wx' });
+    stateFiles.makeDirectory(dirname(path));
     try {
+      writeFileSync(making, contentsFor(facts), { flag: 'wx', mode: 0o600 });
       linkSync(making, path);
     } finally {
-      rmSync(making);
+      rmSync(making, { force: true });
     }
   } catch (cause) {
     if (cause instanceof PcibackError) throw cause;
@@ -114,15 +120,15 @@ function contentsFor(facts: FunctionFacts): Buffer {
 }
 
 /** What a model is of. Throws as `mapModel` does. */
-export function factsOfModel(directory: string, sbdf: Sbdf): FunctionFacts {
-  const { facts, unmap } = mapModel(directory, sbdf);
+export function factsOfModel(directory: string, sbdf: Sbdf, state?: string): FunctionFacts {
+  const { facts, unmap } = mapModel(directory, sbdf, state);
   unmap();
   return facts;
 }
 
 /** Maps a model. Throws NO-SUCH-FUNCTION when there is none, BAD-FILE when the file is something else, OUT-OF-RESOURCES. */
-export function mapModel(directory: string, sbdf: Sbdf): MappedModel {
-  const path = modelPath(directory, sbdf);
+export function mapModel(directory: string, sbdf: Sbdf, state = stateDirectoryIn(directory)): MappedModel {
+  const path = modelPath(state, sbdf);
   const buffer = mapExisting(path, sbdf);
   try {
     return partsOf(buffer, path);

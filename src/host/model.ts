@@ -136,5 +136,5 @@ export class ModelFunction implements HostFunction {
 }
 
 /** Opens the model of a function. Throws NO-SUCH-FUNCTION, BAD-FILE or OUT-OF-RESOURCES. */
-export const openModel = (directory: string, sbdf: Sbdf, delay?: Delay): ModelFunction =>
-  new ModelFunction(mapModel(directory, sbdf), delay);
+export const openModel = (directory: string, sbdf: Sbdf, delay?: Delay, state?: string): ModelFunction =>
+  new ModelFunction(mapModel(directory, sbdf, state), delay);

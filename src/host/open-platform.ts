@@ -5,8 +5,10 @@ import { XenPlatform } from './xen.ts';
 
 /** Opens the platform for the thread that calls. Throws NO-XEN, NO-PERMISSION, BAD-DIRECTORY or NO-NATIVE-ADDON. */
 export function openPlatform(options: PlatformOptions): Platform {
-  if (options.kind === 'loopback') return new LoopbackPlatform(options.directory);
+  if (options.kind === 'loopback') {
+    return new LoopbackPlatform(options.directory, undefined, options.stateDirectory);
+  }
   if (options.kind === 'rehearsal') return new RehearsalPlatform(options.directory);
-  const { directory = xenDirectory, withoutIommu = false } = options;
-  return new XenPlatform({ directory, withoutIommu });
+  const { directory = xenDirectory, stateDirectory, withoutIommu = false } = options;
+  return new XenPlatform({ directory, ...(stateDirectory && { stateDirectory }), withoutIommu });
 }

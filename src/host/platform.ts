@@ -2,6 +2,7 @@
  * What the back-end needs from the machine it runs on. Two providers exist: `xen` talks to the hypervisor, `loopback` is
  * "a hypervisor in a directory". Everything above this file is the same for both.
  */
+import { join } from 'node:path';
 import type { Sbdf } from '../address.ts';
 import type { ConfigAccess, ReadTable, Resource } from '../config-space/access.ts';
 import type { FormerBinding } from './driver-binding.ts';
@@ -207,16 +208,26 @@ export interface Platform {
 
 /** How a thread opens its platform; plain data, so that it can be sent to a worker. */
 export type PlatformOptions =
-  | { readonly kind: 'loopback'; readonly directory: string }
+  | {
+      readonly kind: 'loopback';
+      readonly directory: string;
+      /** Where records and models are. Default: `state` in the directory. */
+      readonly stateDirectory?: string;
+    }
   /** A loopback platform to try everything on before it is done on Xen. */
   | { readonly kind: 'rehearsal'; readonly directory: string }
   | {
       readonly kind: 'xen';
-      /** Where state is kept that must not outlive a boot. Default: `xenDirectory`. */
+      /** What is served, as far as names go. Default: `xenDirectory`. */
       readonly directory?: string;
+      /** Where state is kept that must not outlive a boot. Default: `state` in the directory. */
+      readonly stateDirectory?: string;
       /** Export functions although nothing keeps them from reaching all memory. */
       readonly withoutIommu?: boolean;
     };
 
 /** Domain ids start again with a boot, and so does what is kept of them. */
 export const xenDirectory = '/run/pciback';
+
+/** Where state is kept unless another place was named. */
+export const stateDirectoryIn = (directory: string): string => join(directory, 'state');

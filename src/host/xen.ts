@@ -19,14 +19,15 @@ import {
   quarantineDomid,
   revoke,
 } from './permissions.ts';
-import type {
-  Belongings,
-  DomainState,
-  FunctionFacts,
-  HostFunction,
-  Platform,
-  Ring,
-  Taken,
+import {
+  type Belongings,
+  type DomainState,
+  type FunctionFacts,
+  type HostFunction,
+  type Platform,
+  type Ring,
+  type Taken,
+  stateDirectoryIn,
 } from './platform.ts';
 import { mapRecordFile } from './record-file.ts';
 import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
@@ -37,6 +38,8 @@ const EBUSY = 16;
 
 export interface XenOptions {
   readonly directory: string;
+  /** Default: `state` in the directory. */
+  readonly stateDirectory?: string;
   readonly withoutIommu?: boolean;
 }
 
@@ -204,7 +207,8 @@ export class XenPlatform implements Platform {
   }
 
   mapRecord(sbdf: Sbdf): ArrayBuffer {
-    return mapRecordFile(this.#options.directory, sbdf);
+    const { directory, stateDirectory = stateDirectoryIn(directory) } = this.#options;
+    return mapRecordFile(stateDirectory, sbdf);
   }
 
   /** What was opened through the platform stays open. */

@@ -96,14 +96,22 @@ export class ControlServer {
 
   /** Stops listening, ends all streams and connections and removes the socket. */
   close(): void {
-    // A successor may have put its own in the same place.
-    if (lstatSync(this.path, { throwIfNoEntry: false })?.ino === this.#inode)
-      rmSync(this.path, { force: true });
+    this.#removeSocket();
     this.#server.close();
     this.#closing.next();
     for (const socket of this.#connections) {
       socket.destroySoon();
       socket.setTimeout(farewell, () => socket.destroy());
+    }
+  }
+
+  /** A successor may have put its own in the same place. A socket that cannot be removed is replaced by the next daemon. */
+  #removeSocket(): void {
+    try {
+      const status = lstatSync(this.path, { throwIfNoEntry: false });
+      if (status?.ino === this.#inode) rmSync(this.path, { force: true });
+    } catch {
+      // Nothing answers there any more all the same.
     }
   }
 

@@ -50,6 +50,8 @@ const upToGuest: Readonly<Record<EventType, (event: BackendEvent) => boolean>> =
   'xenstored.started': never,
   'metrics.started': never,
   'watch.started': never,
+  'state.notSaved': never,
+  'state.saved': never,
   warning: always,
 };
 

@@ -31,6 +31,9 @@ export type EventType =
   | 'xenstored.started'
   | 'metrics.started'
   | 'watch.started'
+  /** Not all of the state directory could be written, and all of it is written again. */
+  | 'state.notSaved'
+  | 'state.saved'
   | 'warning';
 
 export interface BackendEvent {

@@ -69,6 +69,8 @@ function domainFile(directory: string, domid: number): string {
 /** Readers ignore names that are not decimal numbers, so the text is complete before it can be seen. */
 async function writeTemporary(file: string, state: DomainState): Promise<string> {
   const temporary = `${file}.${process.pid}.new`;
-  await writeFile(temporary, `${state}\n`);
+  await rm(temporary, { force: true });
+  // Others may write to this directory: what they could have put there meanwhile is not followed.
+  await writeFile(temporary, `${state}\n`, { flag: 'wx' });
   return temporary;
 }

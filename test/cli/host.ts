@@ -83,6 +83,7 @@ export class Host {
       state: 'ready',
       tookOver: false,
       standIn: null,
+      stateNotSaved: null,
       guests,
       functions,
     };

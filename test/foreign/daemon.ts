@@ -19,6 +19,7 @@ export interface DaemonEvent {
   readonly subject?: string;
   readonly domid?: number;
   readonly to?: string;
+  readonly reason?: string;
 }
 
 export class LoopbackHost implements AsyncDisposable {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { BackendEvent, BackendStatus, Sbdf } from 'pciback';
@@ -22,10 +23,19 @@ const pidOf = (event: BackendEvent | undefined): number => Number(event?.data?.[
 /** A host that is served by `pciback serve --stand-in`, and by whatever comes after it. */
 export class StandInHost extends Surroundings {
   readonly #words: readonly string[];
+  readonly #diskSize: string | undefined;
   readonly #served: Served[] = [];
 
-  static async start(...hidden: readonly Sbdf[]): Promise<StandInHost> {
-    const host = new StandInHost(hidden);
+  static start(...hidden: readonly Sbdf[]): Promise<StandInHost> {
+    return StandInHost.#begin(new StandInHost(hidden));
+  }
+
+  /** With a state directory of its own, a tmpfs of this size that only the daemons see. Takes root. */
+  static startOnSmallDisk(size: string, ...hidden: readonly Sbdf[]): Promise<StandInHost> {
+    return StandInHost.#begin(new StandInHost(hidden, size));
+  }
+
+  static async #begin(host: StandInHost): Promise<StandInHost> {
     try {
       await host.serve();
       await host.connect();
@@ -37,25 +47,55 @@ export class StandInHost extends Surroundings {
     return host;
   }
 
-  private constructor(hidden: readonly Sbdf[]) {
+  /** Where the daemons keep their state, as this process sees it. */
+  get state(): string {
+    if (this.#diskSize === undefined) return join(this.directory, 'state');
+    return join(`/proc/${this.processes()[0]}/root`, this.#disk);
+  }
+
+  get #disk(): string {
+    return join(this.directory, 'small');
+  }
+
+  private constructor(hidden: readonly Sbdf[], diskSize?: string) {
     super();
+    this.#diskSize = diskSize;
     const sysfs = join(this.directory, 'sysfs');
     for (const facts of captures) {
       // The same facts, of the same shape in the sources as in the package.
       writeFunction(sysfs, facts as unknown as Parameters<typeof writeFunction>[1]);
     }
     const where = ['--loopback', this.directory, '--sysfs', sysfs];
-    this.#words = ['serve', ...where, '--hide', hideList(hidden), '--workers', '1', '--stand-in'];
+    const elsewhere = diskSize === undefined ? [] : ['--state-dir', this.#disk];
+    const words = [
+      'serve',
+      ...where,
+      ...elsewhere,
+      '--hide',
+      hideList(hidden),
+      '--workers',
+      '1',
+      '--stand-in',
+    ];
+    this.#words = [process.execPath, pciback, ...words];
   }
 
   /** Starts `pciback serve`. */
   begin(): Served {
-    const daemon = spawn(process.execPath, [pciback, ...this.#words], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program = '', ...words] = this.#diskSize === undefined ? this.#words : this.#onSmallDisk();
+    const daemon = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
     const lines = createInterface({ input: daemon.stdout });
     lines.on('line', (line) => this.note(JSON.parse(line) as BackendEvent));
     const served = { process: daemon, silent: once(lines, 'close') };
     this.#served.push(served);
     return served;
+  }
+
+  /** Mounts the disk and becomes the daemon. */
+  #onSmallDisk(): readonly string[] {
+    mkdirSync(this.#disk, { recursive: true });
+    const mount = `mount -t tmpfs -o size=${this.#diskSize},mode=700 none "$0" && exec "$@"`;
+    return ['unshare', '--mount', 'sh', '-c', mount, this.#disk, ...this.#words];
   }
 
   /** The same, and waits until it is ready. */

@@ -50,9 +50,9 @@ export class DomainDirectory {
   state(domid: number): DomainState | undefined {
     if (domid < 0 || domid > maxDomid) return undefined;
     const path = join(this.#directory, String(domid));
-    if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return undefined;
     let text: string;
     try {
+      if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return undefined;
       text = readFileSync(path, 'utf8');
     } catch {
       // It went away just now, or this process has no file descriptor left. The next look will tell; a domain is not

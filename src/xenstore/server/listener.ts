@@ -43,11 +43,25 @@ export class Listener {
 
   /** False when the socket has been removed, or replaced by another daemon's. */
   get inPlace(): boolean {
-    return lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode;
+    try {
+      return lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode;
+    } catch {
+      // It cannot be looked at now, which is no reason to end.
+      return true;
+    }
+  }
+
+  /** A socket that cannot be removed is replaced by whoever listens there next. */
+  #remove(): void {
+    try {
+      if (this.inPlace) rmSync(this.#path, { force: true });
+    } catch {
+      // Nobody answers there any more.
+    }
   }
 
   close(): void {
-    if (this.inPlace) rmSync(this.#path, { force: true });
+    this.#remove();
     this.#server.close();
     for (const session of this.#sessions) session.destroy();
   }
