@@ -13,6 +13,7 @@ import { type EngineOptions, inherit, openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
 import { functionsToHide } from './backend/hide-list.ts';
+import type { HideOutcome, UnhideOutcome } from './backend/host-functions.ts';
 import type { QuirkOutcome } from './backend/methods.ts';
 import { startMetrics } from './backend/metrics.ts';
 import { listen } from './backend/listen.ts';
@@ -160,20 +161,20 @@ export class PciBackend {
   }
 
   /**
-   * Takes a function from its host driver, so that guests can have it. One that is hidden already stays as it is. Rejects with
-   * NO-SUCH-FUNCTION, NO-IOMMU, HEADER-TYPE, FUNCTION-IN-USE, HOST-USES-IT unless it is `force`d, or RESET-FAILED: it is hidden and
-   * quarantined then.
+   * Takes a function from its host driver, so that guests can have it. One that is hidden already stays as it is, unless the toolstack
+   * looks for it at another stub. Rejects with NO-SUCH-FUNCTION, NOT-ANSWERING, NO-IOMMU, BRIDGE, HEADER-TYPE, FUNCTION-IN-USE,
+   * HOST-USES-IT unless it is `force`d, or RESET-FAILED: it is hidden and quarantined then.
    */
-  async hide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
-    await this.#parts().host.hide(sbdf, force);
+  async hide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<HideOutcome> {
+    return this.#parts().host.hide(sbdf, force);
   }
 
   /**
    * Gives a hidden function back to the host. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, NOT-ISOLATED, QUARANTINED unless it is
    * `force`d, or NOT-RETURNED when its driver does not take it.
    */
-  async unhide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
-    await this.#parts().host.unhide(sbdf, force);
+  async unhide(sbdf: Sbdf, { force = false }: { readonly force?: boolean } = {}): Promise<UnhideOutcome> {
+    return this.#parts().host.unhide(sbdf, force);
   }
 
   /**
@@ -181,7 +182,8 @@ export class PciBackend {
    * the function is then quarantined.
    */
   async reset(sbdf: Sbdf): Promise<ResetOutcome> {
-    const { registry, platform } = this.#parts();
+    const { registry, platform, host } = this.#parts();
+    host.look(sbdf);
     return resetUnowned(platform, registry, sbdf, (event) => this.#emit(event));
   }
 
@@ -205,6 +207,7 @@ export class PciBackend {
   /** What a guest may do with a function, register by register. Throws NO-SUCH-FUNCTION or HEADER-TYPE. */
   explain(sbdf: Sbdf): Explanation {
     const { registry, records, host } = this.#parts();
+    host.look(sbdf);
     const entry = registry.get(sbdf);
     if (!entry) return explainFacts(host.factsOf(sbdf));
     return explainEntry(entry, registry.ownerOf(sbdf) ?? null, records.of(sbdf));
@@ -217,8 +220,9 @@ export class PciBackend {
    * @throws NOT-HIDDEN, or BAD-SPEC when the range cannot be had
    */
   async addQuirk(quirk: Quirk): Promise<QuirkOutcome> {
-    const { registry, guests } = this.#parts();
+    const { registry, guests, host } = this.#parts();
     const { sbdf } = quirk;
+    host.look(sbdf);
     const { changed, replaced, mode } = registry.addQuirk(quirk);
     const outcome = { quirk: formatQuirk(quirk), changed, replaced: replaced.map(formatQuirk) };
     if (!changed) return outcome;
@@ -255,7 +259,8 @@ export class PciBackend {
   }
 
   status(): BackendStatus {
-    const { registry, records, guests } = this.#running;
+    const { registry, records, guests, host } = this.#running;
+    host?.look();
     return {
       pid: process.pid,
       directory: this.#directory,
@@ -268,7 +273,11 @@ export class PciBackend {
         registry && records && guests
           ? guests.sessions().map((session) => guestStatus(session, registry, records))
           : [],
-      functions: registry ? registry.entries().map((entry) => functionStatus(entry, registry)) : [],
+      functions: registry
+        ? registry
+            .entries()
+            .map((entry) => functionStatus(entry, registry, host?.problemOf(entry.facts.sbdf) ?? null))
+        : [],
     };
   }
 
@@ -357,6 +366,7 @@ export class PciBackend {
   }
 
   async #hideListed(): Promise<void> {
+    await this.#parts().host.settleStubs();
     const present = allFunctions(this.inventory).map(({ sbdf }) => sbdf);
     const { functions, warnings } = functionsToHide(this.#options.hide ?? '', present);
     for (const warning of warnings) this.#emit(warning);

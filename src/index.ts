@@ -7,6 +7,7 @@
  */
 export { type Sbdf, formatSbdf, makeSbdf, parseSbdf } from './address.ts';
 export { PciBackend } from './backend.ts';
+export type { HideOutcome, UnhideOutcome } from './backend/host-functions.ts';
 export { type Denial, type Explanation, explainFacts } from './backend/explain.ts';
 export type { QuirkOutcome } from './backend/methods.ts';
 export type {

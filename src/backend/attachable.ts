@@ -13,13 +13,13 @@ export interface Wanted {
 
 interface Parts {
   readonly registry: Pick<Registry, 'get'>;
-  readonly host: Pick<HostFunctions, 'factsOf' | 'requireIsolated'>;
+  readonly host: Pick<HostFunctions, 'factsOf' | 'requireHeld' | 'requireIsolated'>;
 }
 
 /**
  * Checks that a guest can be given all of the functions together; nothing is changed.
  * @param functions those that the guest has already
- * @throws NO-SUCH-FUNCTION, BRIDGE, NO-SLOT or NOT-ISOLATED
+ * @throws NO-SUCH-FUNCTION, NOT-HIDDEN, NOT-ANSWERING, BRIDGE, NO-SLOT or NOT-ISOLATED
  */
 export function requireAttachable(
   { registry, host }: Parts,
@@ -27,6 +27,8 @@ export function requireAttachable(
   domid: number,
   wanted: readonly Wanted[],
 ): void {
+  // A function that other hands have taken is hidden no more.
+  for (const { sbdf } of wanted) host.requireHeld(sbdf);
   const known = wanted.map(({ sbdf, devfn }) => ({
     facts: registry.get(sbdf)?.facts ?? host.factsOf(sbdf),
     devfn,

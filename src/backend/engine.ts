@@ -70,7 +70,7 @@ export function openEngine(
   { registry, rings, resumed }: Inheritance,
   { where, topology, isReady, emit }: EngineOptions,
 ): Engine {
-  const host = new HostFunctions({ platform, registry, xenstore, emit }, inventory);
+  const host = new HostFunctions({ platform, registry, xenstore, emit, topology }, inventory);
   const bridges = (): BridgeMap => new BridgeMap(allFunctions(host.inventory));
   const guests = new Guests(
     { xenstore, registry, host, platform, pool, rings, resumed, where, topology, bridges, emit },

@@ -3,10 +3,10 @@ import { failureOf } from '../../machines/function.ts';
 import { type Sbdf, formatSbdf } from '../address.ts';
 import { type BackendEvent, makeEvent } from '../monitor/events.ts';
 import type { FilterMode } from '../config-space/index.ts';
-import { type FunctionFacts, isBridge } from '../host/index.ts';
+import type { FunctionFacts } from '../host/index.ts';
+import { candidate } from './candidate.ts';
 import {
   type BridgeMap,
-  type Candidate,
   type Root,
   type Topology,
   type TopologyKind,
@@ -25,7 +25,7 @@ export interface FunctionsHost {
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
   readonly emit: (event: BackendEvent) => void;
-  readonly host: Pick<HostFunctions, 'requireIsolated'>;
+  readonly host: Pick<HostFunctions, 'requireHeld' | 'requireIsolated'>;
 }
 
 export class GuestFunctions {
@@ -34,7 +34,7 @@ export class GuestFunctions {
   readonly #topology: Topology;
   readonly #worker: () => GuestWorker;
   readonly #emit: (event: BackendEvent) => void;
-  readonly #host: Pick<HostFunctions, 'requireIsolated'>;
+  readonly #host: Pick<HostFunctions, 'requireHeld' | 'requireIsolated'>;
   readonly #inHand = new Set<Sbdf>();
   readonly #handOver = new WaitClock();
 
@@ -94,6 +94,8 @@ export class GuestFunctions {
       this.#handOver.note(owner === null ? null : handOver(sbdf, owner));
     });
     try {
+      // Other hands may have taken it meanwhile.
+      this.#host.requireHeld(sbdf);
       // What shares pages with it may have become somebody else's while it was waited for.
       this.#host.requireIsolated(sbdf, this.#domid);
       const guestAddress = this.#topology.place(candidate(facts), requestedDevfn);
@@ -201,10 +203,4 @@ export class GuestFunctions {
 const handOver = (sbdf: Sbdf, owner: number): Wait => ({
   for: `domain ${owner}, to give ${formatSbdf(sbdf)} back`,
   kind: 'turn',
-});
-
-const candidate = (facts: FunctionFacts): Candidate => ({
-  sbdf: facts.sbdf,
-  bridge: isBridge(facts),
-  virtualFunction: facts.physicalFunction !== null,
 });

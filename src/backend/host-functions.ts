@@ -1,20 +1,28 @@
 /** The functions of this host: which there are, and how one is taken from the host's driver and given back. */
 import { type Sbdf, formatSbdf } from '../address.ts';
+import type { FunctionState } from '../../machines/function.ts';
+import { requireKnownLayout, restoreConfig } from '../config-space/index.ts';
 import { PcibackError } from '../errors.ts';
 import {
   type FunctionFacts,
   type Inventory,
   type Platform,
   type SharedPage,
+  type StubChange,
   type Taken,
   allFunctions,
+  isStub,
+  requireAnswer,
   seizeFunction,
   sharedPages,
 } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { claimPath, driverPath, lastDomid, parseDecimal } from '../xenbus/index.ts';
+import { type TopologyKind, requireExportable } from '../topology/index.ts';
 import type { XenstoreClient } from '../xenstore/index.ts';
-import { type Registry, hostOwner } from './registry.ts';
+import { candidate } from './candidate.ts';
+import { HeldFunctions } from './held-functions.ts';
+import { type Entry, type Registry, hostOwner, stateOf } from './registry.ts';
 import { resetUnowned } from './reset-unowned.ts';
 
 interface Parts {
@@ -22,14 +30,30 @@ interface Parts {
   readonly registry: Registry;
   readonly xenstore: Pick<XenstoreClient, 'read' | 'write' | 'rm'>;
   readonly emit: (event: BackendEvent) => void;
+  /** Default: `vpci`. */
+  readonly topology?: TopologyKind;
 }
 
-/** The kernel's own stub, to which other toolstacks bind what they hand out; and the one that does nothing at all. */
+/** The kernel's own stub, to which other toolstacks bind what they hand out. */
 const kernelStub = 'pciback';
-const stubs: ReadonlySet<string> = new Set([kernelStub, 'pci-stub']);
+
+/** What hiding a function came to. */
+export interface HideOutcome {
+  readonly state: FunctionState;
+  /** It was hidden before. */
+  readonly already: boolean;
+  /** It was moved to the stub that the toolstack looks for. */
+  readonly moved: StubChange | null;
+}
+
+/** What giving a function back came to: the driver that has it, if other hands had taken it before. */
+export interface UnhideOutcome {
+  readonly takenBy: string | null;
+}
 
 export class HostFunctions {
   readonly #parts: Parts;
+  readonly #held: HeldFunctions;
   #inventory: Inventory;
   /** A driver may take seconds to let go; whoever asks for the same function meanwhile waits for the same end. */
   readonly #underWay = new Map<Sbdf, Promise<void>>();
@@ -37,6 +61,7 @@ export class HostFunctions {
   /** `inventory` counts where the platform does not know better. */
   constructor(parts: Parts, inventory: Inventory) {
     this.#parts = parts;
+    this.#held = new HeldFunctions(parts);
     this.#inventory = inventory;
   }
 
@@ -73,7 +98,59 @@ export class HostFunctions {
     if (!this.#isReal) return;
     const { registry } = this.#parts;
     for (const { facts } of registry.entries()) {
-      if (this.#isHidden(facts.sbdf) && registry.ownerOf(facts.sbdf) === undefined) this.#hold(facts);
+      if (this.#held.look(facts.sbdf) && registry.ownerOf(facts.sbdf) === undefined) this.#hold(facts);
+    }
+  }
+
+  /** Looks whether hidden functions, or one of them, are where they were put; see `HeldFunctions`. */
+  look(sbdf?: Sbdf): void {
+    if (sbdf === undefined) this.#held.lookAtAll();
+    else this.#held.look(sbdf);
+  }
+
+  /** What is wrong with a hidden function, as it was last seen; null when nothing is. */
+  problemOf(sbdf: Sbdf): string | null {
+    return this.#held.problemOf(sbdf);
+  }
+
+  /** Throws NOT-HIDDEN when other hands have taken a hidden function, or NOT-ANSWERING. */
+  requireHeld(sbdf: Sbdf): void {
+    this.#held.require(sbdf);
+  }
+
+  /** Moves what nobody has to the stub that the toolstack looks for, which may have been loaded since. What fails is told. */
+  async settleStubs(): Promise<void> {
+    for (const { facts } of this.#parts.registry.entries()) {
+      try {
+        await this.#changeStub(facts.sbdf);
+      } catch (error) {
+        this.#parts.emit(makeEvent('warning', { sbdf: facts.sbdf, ...failureDetails(error) }));
+      }
+    }
+  }
+
+  /** What a guest has stays where it is. */
+  async #changeStub(sbdf: Sbdf): Promise<StubChange | null> {
+    const { registry, platform, emit } = this.#parts;
+    if (!this.#isReal || registry.ownerOf(sbdf) !== undefined) return null;
+    return registry.whileUnowned(sbdf, async (entry) => {
+      const change = await platform.changeStub(entry.facts);
+      if (!change) return null;
+      this.#restore(entry);
+      const message = `${formatSbdf(sbdf)} was moved from ${change.from} to ${change.to}, where toolstacks look for it`;
+      emit(makeEvent('function.moved', { sbdf, ...change, message }));
+      return change;
+    });
+  }
+
+  /** The new stub has reset it, and may have left some registers otherwise. */
+  #restore({ facts, seized }: Entry): void {
+    const hardware = this.#parts.platform.openFunction(facts.sbdf);
+    try {
+      requireAnswer(hardware);
+      restoreConfig(hardware, seized.config);
+    } finally {
+      hardware.close();
     }
   }
 
@@ -88,24 +165,18 @@ export class HostFunctions {
     }
   }
 
-  /** One that a driver of the host has got back by other hands than ours is hidden no more. */
-  #isHidden(sbdf: Sbdf): boolean {
-    const { registry, platform, emit } = this.#parts;
-    if (!registry.get(sbdf)) return false;
-    if (!this.#isReal || registry.ownerOf(sbdf) !== undefined) return true;
-    const driver = platform.driverOf(sbdf);
-    if (driver !== null && stubs.has(driver)) return true;
-    registry.drop(sbdf);
-    emit(makeEvent('function.unhidden', { sbdf, from: 'hidden', to: driver ?? 'no driver', cause: 'host' }));
-    return false;
-  }
-
   /**
-   * Takes a function from its driver, and resets it where a driver may have left it at work. One that is hidden stays as it is.
-   * Rejects with HOST-USES-IT unless `force`d, FUNCTION-IN-USE, or RESET-FAILED: it is hidden then, and quarantined.
+   * Takes a function from its driver, and resets it where a driver may have left it at work. One that is hidden is moved to the stub
+   * that the toolstack looks for when another one has it, and nobody the function.
+   * @throws NO-SUCH-FUNCTION, NOT-ANSWERING, BRIDGE, HEADER-TYPE, HOST-USES-IT unless `force`d, FUNCTION-IN-USE, DRIVER-BINDING, or
+   * RESET-FAILED: it is hidden then, and quarantined
    */
-  async hide(sbdf: Sbdf, force: boolean): Promise<void> {
-    if (!this.#isHidden(sbdf)) await this.#once(sbdf, () => this.#take(sbdf, force, undefined));
+  async hide(sbdf: Sbdf, force: boolean): Promise<HideOutcome> {
+    const already = this.#held.look(sbdf);
+    const moved = already ? await this.#changeStub(sbdf) : null;
+    if (!already) await this.#once(sbdf, () => this.#take(sbdf, force, undefined));
+    const entry = this.#parts.registry.get(sbdf);
+    return { state: entry ? stateOf(entry) : 'hidden', already, moved };
   }
 
   /**
@@ -113,7 +184,7 @@ export class HostFunctions {
    * nothing for any other.
    */
   async hideListed(sbdf: Sbdf, domid: number): Promise<void> {
-    if (!this.#isReal || this.#isHidden(sbdf)) return;
+    if (!this.#isReal || this.#held.look(sbdf)) return;
     if (this.factsOf(sbdf).driver === kernelStub) {
       await this.#once(sbdf, () => this.#take(sbdf, false, domid));
     }
@@ -150,17 +221,25 @@ export class HostFunctions {
   }
 
   /**
-   * Gives a hidden function back to the driver that had it. Rejects with NOT-HIDDEN, FUNCTION-IN-USE, NOT-ISOLATED, QUARANTINED unless
-   * `force`d, or NOT-RETURNED: then no driver has it.
+   * Gives a hidden function back to the driver that had it. After one that other hands have taken it clears up. Rejects with NOT-HIDDEN,
+   * FUNCTION-IN-USE, NOT-ISOLATED, QUARANTINED unless `force`d, or NOT-RETURNED: then no driver has it.
    */
-  async unhide(sbdf: Sbdf, force: boolean): Promise<void> {
+  async unhide(sbdf: Sbdf, force: boolean): Promise<UnhideOutcome> {
     const { platform, registry, emit } = this.#parts;
+    this.#held.look(sbdf);
+    const lost = registry.get(sbdf) ? undefined : this.#held.takeLost(sbdf);
+    if (lost) {
+      await platform.returnToHost(lost.entry);
+      await this.#parts.xenstore.rm(driverPath(sbdf));
+      return { takenBy: platform.driverOf(sbdf) ?? lost.to };
+    }
     await registry.giveUp(sbdf, force, async (entry) => {
       this.#requireUnreached(sbdf);
       await platform.returnToHost(entry);
     });
     if (this.#isReal) await this.#parts.xenstore.rm(driverPath(sbdf));
     emit(makeEvent('function.unhidden', { sbdf, from: 'hidden' }));
+    return { takenBy: null };
   }
 
   /** Whether functions are those of this machine, and not models of them. */
@@ -175,7 +254,7 @@ export class HostFunctions {
   async #noteDriver({ sbdf, driver }: FunctionFacts): Promise<string | null> {
     if (!this.#isReal) return null;
     const { xenstore } = this.#parts;
-    if (driver === null || stubs.has(driver)) {
+    if (driver === null || isStub(driver)) {
       return (
         /^\/sys\/bus\/pci\/drivers\/([\w+.-]{1,64})$/.exec(
           (await xenstore.read(driverPath(sbdf))) ?? '',
@@ -197,6 +276,9 @@ export class HostFunctions {
   async #take(sbdf: Sbdf, force: boolean, domid: number | undefined): Promise<void> {
     const { platform, registry, emit } = this.#parts;
     const facts = this.factsOf(sbdf);
+    requireExportable(candidate(facts), this.#parts.topology ?? 'vpci');
+    requireKnownLayout(facts.config);
+    this.#requireNoneLost(sbdf, domid);
     await this.#requireUnclaimed(facts, domid);
     const formerDriver = await this.#noteDriver(facts);
     const taken = withFormerDriver(await platform.takeFromHost(facts, force, domid), formerDriver);
@@ -211,6 +293,7 @@ export class HostFunctions {
       await this.#putBack(facts.driver, taken);
       throw error;
     }
+    this.#held.takeLost(sbdf);
     emit(makeEvent('function.hidden', { sbdf, to: 'hidden' }));
     // Seizing has taken away what may have kept Xen from it before.
     platform.requireUnassigned(sbdf, domid);
@@ -225,8 +308,22 @@ export class HostFunctions {
    */
   async #putBack(holder: string | null, taken: Taken): Promise<void> {
     if (holder === kernelStub) return;
-    const former = holder !== null && stubs.has(holder) ? null : taken.former;
+    const former = isStub(holder) ? null : taken.former;
     await this.#parts.platform.returnToHost({ ...taken, former });
+  }
+
+  /** What a guest has must not vanish from it, whoever insists. */
+  #requireNoneLost(sbdf: Sbdf, domid: number | undefined): void {
+    for (const below of this.#parts.platform.functionsBelow(sbdf)) {
+      const owner = this.#parts.registry.ownerOf(below);
+      if (owner === undefined || owner === domid) continue;
+      const [name, other] = [formatSbdf(sbdf), formatSbdf(below)];
+      throw new PcibackError(
+        'FUNCTION-IN-USE',
+        `${other}, which domain ${owner} has, would be lost along with ${name}`,
+        `take it back first: pciback detach ${owner} ${other}`,
+      );
+    }
   }
 
   /** What the kernel's stub has may be another guest's, whom the kernel serves. */

@@ -15,6 +15,7 @@ import type { ResetOutcome } from '../../machines/function.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
 import type { Wanted } from './attachable.ts';
 import type { Explanation } from './explain.ts';
+import type { HideOutcome, UnhideOutcome } from './host-functions.ts';
 import type { BackendStatus } from './status.ts';
 
 interface Force {
@@ -35,8 +36,8 @@ export interface Operations {
   readonly events$: Observable<BackendEvent>;
   readonly inventory: Inventory;
   status(): BackendStatus;
-  hide(sbdf: Sbdf, options: Force): Promise<void>;
-  unhide(sbdf: Sbdf, options: Force): Promise<void>;
+  hide(sbdf: Sbdf, options: Force): Promise<HideOutcome>;
+  unhide(sbdf: Sbdf, options: Force): Promise<UnhideOutcome>;
   reset(sbdf: Sbdf): Promise<ResetOutcome>;
   resetMethods(sbdf: Sbdf): readonly ResetMethod[];
   requireAttachable(domid: number, wanted: readonly Wanted[]): void;

@@ -19,7 +19,7 @@ export interface SessionHost {
   /** How workers open the platform. */
   readonly where: PlatformOptions;
   /** Takes functions that a toolstack has listed from where it keeps them, and knows which ones can be kept apart. */
-  readonly host: Pick<HostFunctions, 'hideListed' | 'requireIsolated'>;
+  readonly host: Pick<HostFunctions, 'hideListed' | 'requireHeld' | 'requireIsolated'>;
   readonly topology: TopologyKind;
   readonly bridges: () => BridgeMap;
   /** By domain, for a successor when this process is killed. */

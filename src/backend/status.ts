@@ -38,7 +38,7 @@ export interface FunctionStatus {
   readonly sbdf: string;
   readonly state: string;
   readonly owner: number | null;
-  /** Why it is quarantined; null when it is not. */
+  /** Why it is quarantined, or what has become of it meanwhile; null when it is well. */
   readonly reason: string | null;
 }
 
@@ -87,13 +87,13 @@ function counters(records: Records, sbdf: Sbdf): Pick<ExportedStatus, 'requests'
   return { requests: record ? record.reads + record.writes : 0, denied: record?.denied ?? 0 };
 }
 
-export function functionStatus(entry: Entry, registry: Registry): FunctionStatus {
+export function functionStatus(entry: Entry, registry: Registry, problem: string | null): FunctionStatus {
   const { sbdf } = entry.facts;
   const failure = stateOf(entry) === 'quarantined' ? contextOf(entry).failure : null;
   return {
     sbdf: formatSbdf(sbdf),
     state: stateOf(entry),
     owner: registry.ownerOf(sbdf) ?? null,
-    reason: failure?.message ?? null,
+    reason: failure?.message ?? problem,
   };
 }

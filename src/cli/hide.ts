@@ -1,4 +1,4 @@
-import type { BackendStatus } from '../index.ts';
+import type { HideOutcome } from '../index.ts';
 import { readNames } from '../toolstack/grammars.ts';
 import { defineCommand, loopbackOption } from './command.ts';
 import { askInventory, hostFunctions } from './inventory.ts';
@@ -8,7 +8,7 @@ import { findTarget, whileConnected } from './target.ts';
 export const hide = defineCommand({
   operands: 'SPEC...',
   arity: [1, Number.POSITIVE_INFINITY],
-  description: `Takes functions from their host drivers, so that guests can have them. A SPEC names a function as 03:00.0, or all functions of a slot as 03:00.*; spellings of other programs are understood as for attach. A function that is hidden already stays as it is. One that the host is using - a mounted file system, an interface with addresses, a console - is refused, with the name of what uses it.
+  description: `Takes functions from their host drivers, so that guests can have them. A SPEC names a function as 03:00.0, or all functions of a slot as 03:00.*; spellings of other programs are understood as for attach. A function that is hidden already stays as it is, but for its stub: with xen-pciback loaded toolstacks look for it there. One that the host is using - a mounted file system, an interface with addresses, a console - is refused, with the name of what uses it; so is one that no guest could ever be given: a host bridge, and with the virtual bus any bridge.
 
 The daemon remembers: a function stays hidden until it is unhidden, whatever --hide of the next daemon says.`,
   examples: [
@@ -24,13 +24,13 @@ The daemon remembers: a function stays hidden until it is unhidden, whatever --h
     const force = options.force ?? false;
     await whileConnected(findTarget(options.loopback), async ({ daemon, store }) => {
       const host = hostFunctions(await askInventory(daemon, signal), await readNames(store));
-      const { functions } = await daemon.call<BackendStatus>('status', {}, { signal });
       const done = [];
       for (const sbdf of namedFunctions(specs, host)) {
-        const before = functions.find((each) => each.sbdf === sbdf);
-        if (!before) await daemon.call('hide', { function: sbdf, force }, { signal });
-        done.push({ sbdf, state: before?.state ?? 'hidden' });
-        if (!options.json) output.print(before ? `${sbdf} is ${before.state} already` : `${sbdf} hidden`);
+        const outcome = await daemon.call<HideOutcome>('hide', { function: sbdf, force }, { signal });
+        const { state, already, moved } = outcome;
+        done.push({ sbdf, state, moved });
+        const where = moved ? `, and was moved from ${moved.from} to ${moved.to}` : '';
+        if (!options.json) output.print(already ? `${sbdf} is ${state} already${where}` : `${sbdf} hidden`);
       }
       if (options.json) output.printJson(done);
     });

@@ -95,7 +95,8 @@ const askResetMethods = (
 
 function stateCell({ state, owner, reachedBy, reason }: ListedFunction, output: Output): Cell {
   if (owner !== null) {
-    const text = `domain ${owner}${reachedBy === 'device model' ? ', device model' : ''}`;
+    const how = reachedBy === 'device model' ? ', device model' : '';
+    const text = `domain ${owner}${how}${reason === null ? '' : `, ${reason}`}`;
     return { text, styled: output.style('cyan', text) };
   }
   if (state === 'host') return '-';
@@ -103,7 +104,9 @@ function stateCell({ state, owner, reachedBy, reason }: ListedFunction, output: 
     const text = reason ?? state;
     return { text, styled: output.style('red', text) };
   }
-  return { text: state, styled: output.style(state === 'quarantined' ? 'red' : 'green', state) };
+  if (state === 'quarantined') return { text: state, styled: output.style('red', state) };
+  const text = reason === null ? state : `${state}, ${reason}`;
+  return { text, styled: output.style('green', text) };
 }
 
 export const list = defineCommand({

@@ -23,4 +23,4 @@ export {
 } from './restore.ts';
 export { RamConfig } from './ram.ts';
 export { type Signalling, signallingOf } from './signalling.ts';
-export { type FunctionIdentity, seize, type Seized, seizedFrom } from './seize.ts';
+export { type FunctionIdentity, requireKnownLayout, seize, type Seized, seizedFrom } from './seize.ts';

@@ -48,14 +48,7 @@ const switchedOff = [
  * it is: whether the host's driver left INTx switched off, say, is for the guest to see and for its driver to change.
  */
 export function seizedFrom(identity: FunctionIdentity, before: Image): Seized {
-  const layout = byteAt(before, Header.headerType) & headerTypeMask;
-  if (layout > 1) {
-    throw new PcibackError(
-      'HEADER-TYPE',
-      `the configuration header is of type ${layout}`,
-      'only functions with a type 0 (device) or type 1 (bridge) header can be exported',
-    );
-  }
+  requireKnownLayout(before);
   const config = new Uint8Array(before.length > 256 ? 4096 : 256);
   config.set(before.subarray(0, config.length));
 
@@ -68,6 +61,17 @@ export function seizedFrom(identity: FunctionIdentity, before: Image): Seized {
   }
   const { vendor, device, resources, irq } = identity;
   return { vendor, device, resources, irq, virtualFunction: identity.physicalFunction !== null, config };
+}
+
+/** Throws HEADER-TYPE when the layout of the header is neither type 0 nor type 1. */
+export function requireKnownLayout(config: Image): void {
+  const layout = byteAt(config, Header.headerType) & headerTypeMask;
+  if (layout <= 1) return;
+  throw new PcibackError(
+    'HEADER-TYPE',
+    `the configuration header is of type ${layout}`,
+    'only functions with a type 0 (device) or type 1 (bridge) header can be exported',
+  );
 }
 
 /** Seizes a function: brings its hardware to where `seizedFrom` says. Throws HEADER-TYPE before it has touched anything. */

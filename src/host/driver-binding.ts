@@ -112,6 +112,35 @@ export async function bindStub(root: HostRoot, { sbdf }: Addressed): Promise<Stu
   return { stub, ...withoutStub(before) };
 }
 
+/** From which stub a function was moved to which. */
+export interface StubChange {
+  readonly from: StubDriver;
+  readonly to: StubDriver;
+}
+
+/** The move that would bring a function from the stub that has it to the one that the toolstack looks for; null when there is none to make. */
+export function stubChange(root: HostRoot, { sbdf }: Addressed): StubChange | null {
+  const from = driverOf(root, sbdf);
+  if (!isStub(from)) return null;
+  const to = stubDriver(root);
+  return from === to ? null : { from, to };
+}
+
+/**
+ * Moves a function from one stub to another, which no driver of the host has it in between. On any failure the first one has it again
+ * before the promise is rejected: with NO-SUCH-FUNCTION, NO-PERMISSION or DRIVER-BINDING.
+ */
+export async function changeStub(root: HostRoot, { sbdf }: Addressed, change: StubChange): Promise<void> {
+  const core = new DriverCore(root, sbdf);
+  try {
+    await moveToStub(core, change.to);
+  } catch (error) {
+    await core.removeSlot();
+    await moveToStub(core, change.from);
+    throw error;
+  }
+}
+
 /** The override comes first: while no driver has the function, a module that is loaded just then must not get it. */
 async function moveToStub(core: DriverCore, stub: StubDriver): Promise<void> {
   await setPowerControl(core, 'on');

@@ -1,6 +1,6 @@
 /** The PCI functions that the machine has, and what they are called: what is told without opening a platform. */
 export { className } from './class-codes.ts';
-export { isBridge } from './identity.ts';
+export { isBridge, isHostBridge } from './identity.ts';
 export {
   captureInventory,
   demoInventory,

@@ -36,6 +36,10 @@ function subsystemAt(config: Image): number | undefined {
 /** 0: a device, 1: a PCI-to-PCI bridge, 2: a CardBus bridge. */
 export const headerTypeOf = (config: Image): number => byteAt(config, Header.headerType) & headerTypeMask;
 
+/** Class 0x0600: joins a bus to the processors. */
+export const isHostBridge = ({ classCode }: Pick<FunctionFacts, 'classCode'>): boolean =>
+  classCode >>> 8 === 0x0600;
+
 /** Base class 0x06: host bridges, PCI-to-PCI bridges and their kin, which no guest of its own is given. */
 export const isBridge = ({ classCode }: { readonly classCode: number | null }): boolean =>
   classCode !== null && classCode >>> 16 === 0x06;

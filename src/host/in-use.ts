@@ -1,6 +1,6 @@
 /** Whether dom0 itself needs a function: taking it would pull the ground from under a file system, a route or a console. */
 import { realpathSync } from 'node:fs';
-import { formatSbdf } from '../address.ts';
+import { formatSbdf, parseSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isBridge } from './identity.ts';
@@ -21,7 +21,7 @@ export type { Use } from './uses/devices.ts';
  * not seen. Throws NO-SUCH-FUNCTION.
  */
 export function usersOf(root: HostRoot, facts: FunctionFacts): readonly Use[] {
-  const { devices, truncated } = devicesOf(root, facts);
+  const { devices, truncated } = devicesOf(root, facts.sbdf);
   const own = formatSbdf(facts.sbdf);
   const active = activeConsoles(root);
   const network = readNetworkTables(root);
@@ -49,11 +49,18 @@ export function usersOf(root: HostRoot, facts: FunctionFacts): readonly Use[] {
   return [...new Map(uses.map((use) => [`${use.what} ${use.detail}`, use])).values()];
 }
 
-function devicesOf(root: HostRoot, facts: FunctionFacts): DevicesBelow {
+/** Other PCI functions that would vanish along with it. Throws NO-SUCH-FUNCTION. */
+export const functionsThatVanishWith = (root: HostRoot, sbdf: Sbdf): readonly Sbdf[] =>
+  devicesOf(root, sbdf).devices.flatMap(({ subsystem, name }) => {
+    const found = subsystem === 'pci' ? parseSbdf(name) : undefined;
+    return found === undefined || found === sbdf ? [] : found;
+  });
+
+function devicesOf(root: HostRoot, sbdf: Sbdf): DevicesBelow {
   try {
-    return devicesThatVanishWith(root, realpathSync(functionDirectory(root, facts.sbdf)));
+    return devicesThatVanishWith(root, realpathSync(functionDirectory(root, sbdf)));
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? noSuchFunction(facts.sbdf, error) : error;
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? noSuchFunction(sbdf, error) : error;
   }
 }
 

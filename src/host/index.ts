@@ -4,6 +4,7 @@ export {
   type FormerBinding,
   formerBinding,
   type StubBinding,
+  type StubChange,
   type StubDriver,
   stubDriver,
   unbindStub,
@@ -34,6 +35,7 @@ export { leaveProcessGroup } from './process-group.ts';
 export { unblockStandardError } from './standard-error.ts';
 export { type ConfigFile, type ConfigFileClass, SysfsFunction } from './sysfs-function.ts';
 export { requireAnswer, seizeFunction } from './silent.ts';
+export { isStub } from './stubs.ts';
 export { sharedPages, type SharedPage } from './shared-pages.ts';
 export {
   asideSuffix,

@@ -3,6 +3,7 @@ import type { Sbdf } from '../address.ts';
 import { CapabilityId, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { dwordAt, wordAt } from '../config-space/image.ts';
+import type { StubChange } from './driver-binding.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { type Delay, openModel } from './model.ts';
 import { ensureModel, factsOfModel } from './model-file.ts';
@@ -48,6 +49,16 @@ export class LoopbackPlatform implements Platform {
     return null;
   }
 
+  /** A model stays what it is. */
+  identityOf(): Pick<FunctionFacts, 'vendor' | 'device'> | null | undefined {
+    return undefined;
+  }
+
+  /** Models have no tie to each other. */
+  functionsBelow(): readonly Sbdf[] {
+    return [];
+  }
+
   driverOf(): string | null {
     return null;
   }
@@ -62,6 +73,11 @@ export class LoopbackPlatform implements Platform {
   /** The model stays: hardware does not go away when a driver takes it back. */
   async returnToHost(): Promise<void> {
     // Nobody drives a model.
+  }
+
+  /** Models have no stub. */
+  async changeStub(): Promise<StubChange | null> {
+    return null;
   }
 
   hold(): void {

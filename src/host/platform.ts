@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { Sbdf } from '../address.ts';
 import type { ConfigAccess, ReadTable, Resource } from '../config-space/access.ts';
-import type { FormerBinding } from './driver-binding.ts';
+import type { FormerBinding, StubChange } from './driver-binding.ts';
 import type { Inventory } from './sysfs.ts';
 
 /** What is known of a PCI function before anybody touches it. Plain data: it crosses threads and is stored. */
@@ -136,6 +136,10 @@ export interface Platform {
   inventory(): Inventory | null;
   /** One of them. Throws NO-SUCH-FUNCTION. */
   factsOf(sbdf: Sbdf): FunctionFacts | null;
+  /** The IDs of the function that is at this address now; null when there is none, undefined where functions do not come and go. */
+  identityOf(sbdf: Sbdf): Pick<FunctionFacts, 'vendor' | 'device'> | null | undefined;
+  /** The functions that would vanish along with it, were its driver to let go of it: virtual ones, those behind a bridge or in a VMD. */
+  functionsBelow(sbdf: Sbdf): readonly Sbdf[];
   /** The driver of the host that has it now; null when none has, or there are no drivers. */
   driverOf(sbdf: Sbdf): string | null;
   /**
@@ -144,6 +148,11 @@ export interface Platform {
    * for, and with everything undone when that cannot be done.
    */
   takeFromHost(facts: FunctionFacts, force: boolean, guest?: number): Promise<Taken>;
+  /**
+   * Moves a hidden function that nobody has to the stub that the toolstack looks for; null when that one has it. Rejects with
+   * FUNCTION-IN-USE when another toolstack has assigned it to a guest, or DRIVER-BINDING, and the first stub has it again.
+   */
+  changeStub(facts: FunctionFacts): Promise<StubChange | null>;
   /**
    * Does again what `takeFromHost` does to a function when the host's driver has let go of it; what is so already stays so. Throws
    * FUNCTION-IN-USE when another toolstack has assigned it to a guest, or HYPERCALL-FAILED.

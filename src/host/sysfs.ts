@@ -131,6 +131,15 @@ const badDirectory = (message: string, cause?: unknown): PcibackError =>
     { cause },
   );
 
+/** The IDs that the kernel has found at an address of this machine; null when nothing is there. */
+export function readIdentity(sysfs: string, sbdf: Sbdf): Pick<FunctionFacts, 'vendor' | 'device'> | null {
+  const directory = join(sysfs, 'bus/pci/devices', formatSbdf(sbdf));
+  const [vendor, device] = ['vendor', 'device'].map((name) =>
+    attempted(() => readNumber(join(directory, name), 0xffff)),
+  );
+  return vendor === undefined || device === undefined ? null : { vendor, device };
+}
+
 /** The methods by which one function of this machine can be reset now, whether it answers or not. Throws NO-SUCH-FUNCTION. */
 export function readResetMethodsOf(sysfs: string, sbdf: Sbdf): readonly string[] {
   const directory = join(sysfs, 'bus/pci/devices', formatSbdf(sbdf));

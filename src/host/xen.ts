@@ -5,10 +5,19 @@ import { CapabilityId, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { wordAt } from '../config-space/image.ts';
 import { PcibackError } from '../errors.ts';
-import { bindStub, driverOf, requireStub, type StubBinding, unbindStub } from './driver-binding.ts';
+import {
+  bindStub,
+  changeStub,
+  driverOf,
+  requireStub,
+  type StubBinding,
+  type StubChange,
+  stubChange,
+  unbindStub,
+} from './driver-binding.ts';
 import { type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
-import { refuseInUse, usersOf } from './in-use.ts';
+import { functionsThatVanishWith, refuseInUse, usersOf } from './in-use.ts';
 import { kernelServes, takeFromKernel } from './kernel-backend.ts';
 import {
   assign,
@@ -30,7 +39,7 @@ import {
   stateDirectoryIn,
 } from './platform.ts';
 import { mapRecordFile } from './record-file.ts';
-import { type Inventory, readSysfs, readSysfsFunction } from './sysfs.ts';
+import { type Inventory, readIdentity, readSysfs, readSysfsFunction } from './sysfs.ts';
 import { XenFunction } from './xen-function.ts';
 
 const run = promisify(execFile);
@@ -65,6 +74,14 @@ export class XenPlatform implements Platform {
     return readSysfsFunction(this.#host.sysfs, sbdf);
   }
 
+  identityOf(sbdf: Sbdf): Pick<FunctionFacts, 'vendor' | 'device'> | null {
+    return readIdentity(this.#host.sysfs, sbdf);
+  }
+
+  functionsBelow(sbdf: Sbdf): readonly Sbdf[] {
+    return functionsThatVanishWith(this.#host, sbdf);
+  }
+
   driverOf(sbdf: Sbdf): string | null {
     return driverOf(this.#host, sbdf);
   }
@@ -80,6 +97,8 @@ export class XenPlatform implements Platform {
       if (uses.length > 0) throw refuseInUse(facts, uses);
     }
     this.#requireIommu();
+    // What a stub keeps for nobody in particular the toolstack has to find as well.
+    if (stubChange(this.#host, facts)) await this.changeStub(facts);
     const { stub, ...former } = await this.#bindStub(facts);
     try {
       const now = readSysfsFunction(this.#host.sysfs, sbdf);
@@ -90,6 +109,20 @@ export class XenPlatform implements Platform {
       if (facts.driver !== stub) await unbindStub(this.#host, facts, former);
       throw error;
     }
+  }
+
+  /** It stays quarantined all the while: xen-pciback tells Xen of the MSI-X table itself, which pci-stub had told. */
+  async changeStub(facts: FunctionFacts): Promise<StubChange | null> {
+    const change = stubChange(this.#host, facts);
+    if (!change) return null;
+    this.requireUnassigned(facts.sbdf);
+    if (change.from === 'pci-stub' && hasMsix(facts)) this.#hypervisor.releaseMsix(facts.sbdf);
+    try {
+      await changeStub(this.#host, facts, change);
+    } finally {
+      this.hold(facts);
+    }
+    return change;
   }
 
   hold(facts: FunctionFacts): void {

@@ -29,6 +29,8 @@ const upToGuest: Readonly<Record<EventType, (event: BackendEvent) => boolean>> =
   'backend.standIn': never,
   'function.hidden': never,
   'function.unhidden': never,
+  'function.taken': never,
+  'function.moved': never,
   'function.quirk': never,
   // Out of quarantine a function comes by an administrator's reset only, and no guest has it before.
   'function.state': ({ to }) => to !== 'quarantined',

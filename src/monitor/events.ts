@@ -11,6 +11,10 @@ export type EventType =
   /** A stand-in is `ready` to take over, or has taken over: it is the `daemon` now. */
   | 'backend.standIn'
   | 'function.hidden'
+  /** Other hands have taken a hidden function from its stub, or it is not there any more. */
+  | 'function.taken'
+  /** From one stub to another. */
+  | 'function.moved'
   | 'function.unhidden'
   | 'function.quirk'
   | 'function.state'

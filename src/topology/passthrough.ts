@@ -1,6 +1,7 @@
 import { type Sbdf, busOf, formatSbdf, segmentOf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import type { BridgeMap } from './bridges.ts';
+import { requireExportable } from './exportable.ts';
 import type { Candidate, Root, Topology } from './topology.ts';
 
 /**
@@ -19,6 +20,7 @@ export class PassthroughTopology implements Topology {
   /** A bridge routes to everything behind it, so it goes to a guest only after all of that is there. */
   place(candidate: Candidate): Sbdf {
     const { sbdf } = candidate;
+    requireExportable(candidate, this.kind);
     if (candidate.bridge) {
       const missing = this.#bridges.functionsBehind(sbdf).filter((behind) => !this.#functions.has(behind));
       const [first] = missing;

@@ -5,6 +5,8 @@ export interface Candidate {
   readonly sbdf: Sbdf;
   /** Base class 0x06: host bridges, PCI-to-PCI bridges and their kin. */
   readonly bridge: boolean;
+  /** One that joins a bus to the processors: sub-class 0x00 of those. */
+  readonly hostBridge?: boolean;
   readonly virtualFunction: boolean;
 }
 

@@ -1,5 +1,6 @@
 import { type Sbdf, deviceOf, formatSbdf, functionOf, makeSbdf, slotOf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
+import { requireExportable } from './exportable.ts';
 import type { Candidate, Root, Topology } from './topology.ts';
 
 const slotCount = 32;
@@ -37,13 +38,7 @@ export class VpciTopology implements Topology {
     const { sbdf } = candidate;
     const placed = this.guestAddressOf(sbdf);
     if (placed !== undefined) return placed;
-    if (candidate.bridge) {
-      throw new PcibackError(
-        'BRIDGE',
-        `${formatSbdf(sbdf)} is a bridge, and a bridge has no place on a flat virtual bus`,
-        'export the functions behind it instead, or serve with --topology passthrough',
-      );
-    }
+    requireExportable(candidate, this.kind);
     const number = this.#slotFor(candidate, requestedDevfn >> 3);
     const slot = this.#slots[number] ?? this.#newSlot(number, candidate);
     const fn = this.#loneFunctionAtZero && slot.shared === null ? 0 : functionOf(sbdf);

@@ -1,79 +1,14 @@
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { formatSbdf } from '../../src/address.ts';
 import { HostFunctions } from '../../src/backend/host-functions.ts';
-import { Registry } from '../../src/backend/registry.ts';
 import { CapabilityId, Msix } from '../../src/config-space/bits.ts';
 import { findCapability } from '../../src/config-space/capabilities.ts';
 import { PcibackError } from '../../src/errors.ts';
-import { type FunctionFacts, LoopbackPlatform, ModelFault, openModel } from '../../src/host/index.ts';
-import type { Taken } from '../../src/host/platform.ts';
-import type { BackendEvent } from '../../src/monitor/index.ts';
+import { type FunctionFacts, ModelFault, openModel } from '../../src/host/index.ts';
 import { claimPath, driverPath } from '../../src/xenbus/index.ts';
-import { captured, sbdf } from '../host/support/functions.ts';
-import { Loopback } from '../toolstack/loopback.ts';
+import { nic, other, setting, stuck } from './played-host.ts';
 
-const nic: FunctionFacts = { ...captured('8086:10d3'), resetMethods: ['flr'] };
-const other: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:00.0') };
-/** One without a way to reset it. */
-const stuck: FunctionFacts = { ...nic, sbdf: sbdf('0000:7f:01.0'), resetMethods: [] };
 const msixControl = (findCapability(nic.config, CapabilityId.msix) ?? expect.unreachable()) + Msix.control;
-const former = { formerDriver: null, powerControl: null };
-
-/** A host with two real functions, whose drivers the test plays: models stand in for their registers. */
-class PlayedHost extends LoopbackPlatform {
-  override readonly kind = 'xen';
-  readonly directory: string;
-  readonly drivers = new Map<number, string | null>();
-  readonly takenFor: (number | undefined)[] = [];
-  readonly returned: Taken[] = [];
-
-  constructor(directory: string) {
-    super(directory);
-    this.directory = directory;
-  }
-
-  override factsOf(at = nic.sbdf): FunctionFacts | null {
-    const facts = [nic, other, stuck].find((each) => each.sbdf === at);
-    return facts ? { ...facts, driver: this.drivers.get(at) ?? null } : null;
-  }
-
-  override driverOf(at = nic.sbdf): string | null {
-    return this.drivers.get(at) ?? null;
-  }
-
-  override async takeFromHost(facts: FunctionFacts, _force?: boolean, guest?: number): Promise<Taken> {
-    await super.takeFromHost(facts);
-    this.takenFor.push(guest);
-    const driver = this.drivers.get(facts.sbdf) ?? null;
-    const isStub = driver === 'pciback' || driver === 'pci-stub';
-    if (!isStub) this.drivers.set(facts.sbdf, 'pciback');
-    const formerDriver = isStub ? null : driver;
-    return {
-      facts: { ...facts, driver: formerDriver },
-      former: { ...former, formerDriver },
-      wasDriven: true,
-    };
-  }
-
-  override async returnToHost(taken?: Taken): Promise<void> {
-    if (!taken) return;
-    this.returned.push(taken);
-    if (taken.former) this.drivers.set(taken.facts.sbdf, taken.former.formerDriver);
-  }
-}
-
-async function setting(drivers: Readonly<Record<number, string>>) {
-  const { directory, store } = await Loopback.start();
-  const platform = new PlayedHost(directory);
-  onTestFinished(() => platform.close());
-  for (const [at, driver] of Object.entries(drivers)) platform.drivers.set(Number(at), driver);
-  const registry = new Registry(join(directory, 'state/function'), () => {});
-  const events: BackendEvent[] = [];
-  const parts = { platform, registry, xenstore: store, emit: (event: BackendEvent) => events.push(event) };
-  const host = new HostFunctions(parts, { functions: [nic, other], warnings: [] });
-  return { platform, registry, store, host, events };
-}
 
 test('the driver that loses a function is written down where libxl looks for it, and read there when a stub has it', async () => {
   const first = await setting({ [nic.sbdf]: 'e1000e' });
@@ -258,4 +193,52 @@ test('a function that does not answer shares its pages all the same', async () =
     expect.objectContaining({ reason: 'NOT-ISOLATED' }),
   );
   await expect(host.hide(other.sbdf, false)).rejects.toBe(silent.refusal);
+});
+
+test.each([false, true])(
+  'a function is not hidden while a guest would lose another along with it; forced: %s',
+  async (force) => {
+    const { platform, registry, host } = await setting({ [nic.sbdf]: 'igb', [other.sbdf]: 'igbvf' });
+    platform.below.set(nic.sbdf, [other.sbdf]);
+    await host.hide(other.sbdf, false);
+    registry.claim(other.sbdf, 7);
+    await expect(host.hide(nic.sbdf, force)).rejects.toMatchObject({
+      reason: 'FUNCTION-IN-USE',
+      message: `${formatSbdf(other.sbdf)}, which domain 7 has, would be lost along with ${formatSbdf(nic.sbdf)}`,
+      remedy: `take it back first: pciback detach 7 ${formatSbdf(other.sbdf)}`,
+    });
+    expect(platform.driverOf(nic.sbdf)).toBe('igb');
+    registry.disclaim(other.sbdf, 7);
+    await host.hide(nic.sbdf, force);
+  },
+);
+
+describe('a function that no guest could ever be given', () => {
+  const cardBus = nic.config.slice();
+  cardBus[0x0e] = 0x82;
+  test.each([
+    ['a host bridge', { classCode: 0x06_0000 }, 'vpci', 'BRIDGE'],
+    ['a host bridge', { classCode: 0x06_0000 }, 'passthrough', 'BRIDGE'],
+    ['a bridge', { classCode: 0x06_0100 }, 'vpci', 'BRIDGE'],
+    ['a CardBus bridge', { classCode: 0x02_0000, config: cardBus }, 'passthrough', 'HEADER-TYPE'],
+  ] as const)('%s: is not hidden, not even by force', async (_, changes, topology, reason) => {
+    const { platform, registry, store } = await setting({ [nic.sbdf]: 'shpchp' });
+    platform.factsOf = () => ({ ...nic, ...changes, driver: 'shpchp' });
+    const parts = { platform, registry, xenstore: store, emit: () => undefined, topology };
+    const host = new HostFunctions(parts, { functions: [nic], warnings: [] });
+    for (const force of [false, true]) {
+      await expect(host.hide(nic.sbdf, force)).rejects.toMatchObject({ reason });
+    }
+    expect(platform.takenFor).toEqual([]);
+    expect(await store.read(driverPath(nic.sbdf))).toBeUndefined();
+  });
+
+  test('a bridge is hidden where guests see the buses of the host', async () => {
+    const { platform, registry, store } = await setting({ [nic.sbdf]: 'pcieport' });
+    platform.factsOf = () => ({ ...nic, classCode: 0x06_0400, driver: 'pcieport' });
+    const parts = { platform, registry, xenstore: store, emit: () => undefined };
+    const host = new HostFunctions({ ...parts, topology: 'passthrough' }, { functions: [nic], warnings: [] });
+    await host.hide(nic.sbdf, false);
+    expect(registry.get(nic.sbdf)).toBeDefined();
+  });
 });

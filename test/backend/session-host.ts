@@ -20,7 +20,7 @@ export function sessionHost({ directory, store }: Loopback, platform: Platform) 
     pool,
     platform,
     where: { kind: 'loopback', directory },
-    host: { hideListed: async () => {}, requireIsolated: () => {} },
+    host: { hideListed: async () => {}, requireHeld: () => {}, requireIsolated: () => {} },
     topology: 'vpci',
     bridges: () => new BridgeMap([]),
     rings: ringStore(join(directory, 'state/ring')),

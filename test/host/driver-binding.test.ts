@@ -4,10 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { formatSbdf } from '../../src/address.ts';
 import {
   bindStub,
+  changeStub,
   driverOf,
   formerBinding,
   requireStub,
   type StubDriver,
+  stubChange,
   stubDriver,
   unbindStub,
 } from '../../src/host/driver-binding.ts';
@@ -348,3 +350,57 @@ async function writesOf(
   await act(host);
   return host.writes.length;
 }
+
+describe('moving a function to the stub that the toolstack looks for', () => {
+  async function hiddenWithPciStub(): Promise<FakeHost> {
+    const host = hostWith('pci-stub');
+    await bindStub(host, nic);
+    host.load('pciback');
+    host.writes.length = 0;
+    return host;
+  }
+  const change = { from: 'pci-stub', to: 'pciback' } as const;
+
+  it('is needed when another stub has it, and that one is there', async () => {
+    const host = hostWith('pci-stub');
+    expect(stubChange(host, nic)).toBeNull();
+    await bindStub(host, nic);
+    expect(stubChange(host, nic)).toBeNull();
+    host.load('pciback');
+    expect(stubChange(host, nic)).toEqual(change);
+    await changeStub(host, nic, change);
+    expect(host.state).toMatchObject({ driver: 'pciback', enable: '1', override: 'pciback', power: 'on' });
+    expect(stubChange(host, nic)).toBeNull();
+  });
+
+  it('leaves nothing of either when the function is given back', async () => {
+    const host = hostWith('pci-stub');
+    const { state } = host;
+    const former = await bindStub(host, nic);
+    host.load('pciback');
+    await changeStub(host, nic, change);
+    await unbindStub(host, nic, former);
+    expect(host.state).toEqual({ ...state, slots: '' });
+  });
+
+  it('is undone at whichever write it fails: the first stub has it, enabled', async () => {
+    const { length } = await hiddenWithPciStub().then(async (host) => {
+      await changeStub(host, nic, change);
+      return host.writes;
+    });
+    expect(length).toBeGreaterThan(2);
+    for (let index = 0; index < length; index += 1) {
+      const host = await hiddenWithPciStub();
+      host.failures.set(index, 'EIO');
+      await expect(changeStub(host, nic, change)).rejects.toThrow(failing('DRIVER-BINDING', 'EIO'));
+      expect(host.state).toMatchObject({ driver: 'pci-stub', enable: '1', override: 'pci-stub', slots: '' });
+    }
+  });
+
+  it('is undone when that stub declines', async () => {
+    const host = await hiddenWithPciStub();
+    host.load('pciback', { refuses: 'ENODEV' });
+    await expect(changeStub(host, nic, change)).rejects.toThrow(failing('DRIVER-BINDING', 'did not take it'));
+    expect(host.state).toMatchObject({ driver: 'pci-stub', enable: '1' });
+  });
+});

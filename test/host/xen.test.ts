@@ -202,3 +202,44 @@ test('a function that falls silent while it is taken goes back to its driver', a
   await expect(platform.takeFromHost(nic, true)).rejects.toMatchObject({ reason: 'NOT-ANSWERING' });
   expect(host.driver).toBe('e1000e');
 });
+
+test('a function is moved to the stub that the toolstack looks for, and reaches no memory on the way', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const { facts } = await platform.takeFromHost(nic, true);
+  expect(await platform.changeStub(facts)).toBeNull();
+  host.load('pciback', { knows: false });
+  xen.asked.length = 0;
+  expect(await platform.changeStub(facts)).toEqual({ from: 'pci-stub', to: 'pciback' });
+  expect(host.driver).toBe('pciback');
+  // The kernel's stub tells Xen of the MSI-X table itself.
+  expect(xen).toMatchObject({ owner: quarantineDomid, prepared: false });
+  expect(xen.asked.filter((call) => call.startsWith('deassign'))).toEqual([]);
+});
+
+test('a function that is not moved is held as before; one that another toolstack has given to a guest stays', async () => {
+  const { host, xen, platform } = machine('pci-stub');
+  const { facts } = await platform.takeFromHost(nic, true);
+  host.load('pciback', { refuses: 'EIO' });
+  await expect(platform.changeStub(facts)).rejects.toMatchObject({ reason: 'DRIVER-BINDING' });
+  expect(host.driver).toBe('pci-stub');
+  expect(xen).toMatchObject({ owner: quarantineDomid, prepared: true });
+  xen.owner = 7;
+  await expect(platform.changeStub(facts)).rejects.toMatchObject(inUse);
+  expect(xen).toMatchObject({ owner: 7, prepared: true });
+});
+
+test('what pci-stub keeps for nobody in particular is taken with the stub that the toolstack looks for', async () => {
+  const { host, platform } = machine('pci-stub', { ...nic, driver: null });
+  host.give('pci-stub');
+  host.load('pciback', { knows: false });
+  await platform.takeFromHost({ ...nic, driver: 'pci-stub' }, false);
+  expect(host.driver).toBe('pciback');
+});
+
+test('what is at an address is told by its IDs, and that nothing is', () => {
+  const { host, platform } = machine('pci-stub');
+  expect(platform.identityOf(nic.sbdf)).toEqual({ vendor: nic.vendor, device: nic.device });
+  expect(platform.functionsBelow(nic.sbdf)).toEqual([]);
+  host.unplug();
+  expect(platform.identityOf(nic.sbdf)).toBeNull();
+});

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { type Sbdf, parseSbdf } from '../../src/address.ts';
 import { BridgeMap } from '../../src/topology/bridges.ts';
 import { PassthroughTopology } from '../../src/topology/passthrough.ts';
+import { VpciTopology } from '../../src/topology/vpci.ts';
 
 const at = (text: string): Sbdf => parseSbdf(text) ?? expect.unreachable(text);
 const plain = (text: string) => ({ sbdf: at(text), bridge: false, virtualFunction: false });
@@ -46,4 +47,13 @@ test('a bridge comes with everything behind it, and hides the roots below it', (
   topology.place(plain('04:00.1'));
   topology.place(bridge);
   expect(topology.roots()).toEqual([{ segment: 0, bus: 3 }]);
+});
+
+test('a host bridge has no place on any bus', () => {
+  const hostBridge = { ...plain('05:00.0'), bridge: true, hostBridge: true };
+  const refusal = expect.objectContaining({ reason: 'BRIDGE' });
+  for (const topology of [new PassthroughTopology(host()), new VpciTopology()]) {
+    expect(() => topology.place(hostBridge, 0)).toThrow(refusal);
+    expect(topology.guestAddressOf(hostBridge.sbdf)).toBeUndefined();
+  }
 });
