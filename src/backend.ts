@@ -66,7 +66,12 @@ export class PciBackend {
       options.platform.kind === 'rehearsal' ? options.platform : { ...options.platform, stateDirectory };
     this.#place = {
       directory: this.#directory,
-      state: new StateDirectory(stateDirectory, (event) => this.#emit(event), options.stateFiles),
+      state: new StateDirectory(
+        stateDirectory,
+        (event) => this.#emit(event),
+        options.stateFiles,
+        options.stateDirectory === undefined ? 'own' : 'named',
+      ),
       controlSocket: options.controlSocket,
     };
     const step = (run: () => Promise<void>) =>

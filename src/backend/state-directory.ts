@@ -25,10 +25,17 @@ export class StateDirectory {
   readonly saver: Saver;
   readonly files: StateFiles;
   readonly #emit: (event: BackendEvent) => void;
+  readonly #kind: 'own' | 'named';
 
-  /** Nothing is made or read yet. */
-  constructor(path: string, emit: (event: BackendEvent) => void, files = stateFiles) {
+  /** Nothing is made or read yet. One that an administrator has `named` may be reached through links. */
+  constructor(
+    path: string,
+    emit: (event: BackendEvent) => void,
+    files = stateFiles,
+    kind: 'own' | 'named' = 'own',
+  ) {
     this.path = path;
+    this.#kind = kind;
     this.files = files;
     this.saver = new Saver(emit);
     this.#emit = emit;
@@ -36,7 +43,7 @@ export class StateDirectory {
 
   /** Makes the directory if need be. Throws BAD-DIRECTORY. */
   open(): void {
-    makeDirectory(this.path, 'named');
+    makeDirectory(this.path, this.#kind);
   }
 
   get lock(): string {
