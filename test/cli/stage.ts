@@ -11,7 +11,7 @@ export const places = ['pipe', 'socket', 'terminal', 'stopped terminal'] as cons
 export type Place = (typeof places)[number];
 
 const program = `
-import os, socket, subprocess, sys, termios, threading, tty
+import os, select, socket, subprocess, sys, termios, threading, tty
 kind, command = sys.argv[1], sys.argv[2:]
 if kind == 'pipe': reader, writer = os.pipe()
 elif kind == 'socket': reader, writer = (end.detach() for end in socket.socketpair())
@@ -19,9 +19,11 @@ else:
     reader, writer = os.openpty()
     tty.setraw(writer)
 os.set_blocking(writer, False)
-try:
-    while True: os.write(writer, b'#' * 99 + b'\\n')
-except BlockingIOError: pass
+# A terminal passes on what it was given, and has room again, for a while.
+while select.select([], [writer], [], 0.5)[1]:
+    try:
+        while True: os.write(writer, b'#' * 99 + b'\\n')
+    except BlockingIOError: pass
 os.set_blocking(writer, True)
 if kind == 'stopped terminal': termios.tcflow(writer, termios.TCOOFF)
 child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
