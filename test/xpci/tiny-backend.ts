@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Hypervisor } from '../../src/host/hypervisor.ts';
 import type { Ring } from '../../src/host/platform.ts';
+import { Command, OpWord } from '../../src/ring/layout.ts';
 import { again, XenstoreClient } from '../../src/xenstore/index.ts';
 import { Xenstored } from '../../src/xenstore/server/index.ts';
 import { createDomain, GuestProcess, type GuestProcessOptions } from '../../src/xpci/index.ts';
@@ -113,10 +114,16 @@ export class TinyBackend implements AsyncDisposable {
     if (!ring) return;
     while (!this.isDeaf && ring.look(100) === 'request') {
       const { op } = ring;
-      const isMsix = op[0] === 4;
-      const count = op[7] ?? 0;
-      const err = this.host.exchange(op) ?? 0;
-      ring.answer(err, op[7] ?? 0, isMsix && err === 0 ? count : 0);
+      const isMsix = op[OpWord.cmd] === Command.enableMsix;
+      const count = op[OpWord.value] ?? 0;
+      // The copy stays as it is, since the request is looked for in the page by it; only vectors are put into it.
+      const answered = op.slice();
+      const err = this.host.exchange(answered) ?? 0;
+      const vectors = isMsix && err === 0 ? count : 0;
+      for (let at = OpWord.msixEntries; at < OpWord.msixEntries + vectors; at++) {
+        op[at] = ((op[at] ?? 0) & ~0xffff) | ((answered[at] ?? 0) & 0xffff);
+      }
+      ring.answer(err, answered[OpWord.value] ?? 0, vectors);
     }
     ring.rearm();
   }

@@ -11,6 +11,14 @@ export const host: readonly Mutant[] = [
     tests: ['test/host/shared-pages.test.ts'],
   },
   {
+    name: 'registers that nobody answered for are no registers',
+    source: 'PCI Local Bus 3.0, 6.1',
+    file: 'src/host/silent.ts',
+    find: '  if (!answersNow(hardware)) throw notAnswering(hardware.sbdf);\n',
+    put: '',
+    tests: ['test/backend/host-functions.test.ts', 'test/backend/reset-unowned.test.ts'],
+  },
+  {
     name: 'a function is reserved for its stub before its driver loses it',
     source: 'a module may be loaded in between',
     file: 'src/host/driver-binding.ts',

@@ -11,6 +11,14 @@ export const monitor: readonly Mutant[] = [
     tests: ['test/monitor/control.test.ts'],
   },
   {
+    name: 'a guest has a budget of events',
+    source: 'XSA-43',
+    file: 'src/monitor/event-budget.ts',
+    find: '      this.#tokens -= 1;\n      return true;',
+    put: '      return true;',
+    tests: ['test/monitor/event-budget.test.ts'],
+  },
+  {
     name: 'a daemon that answers is not replaced',
     source: 'DAEMON-RUNNING',
     file: 'src/monitor/control-server.ts',

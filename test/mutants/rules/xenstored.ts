@@ -142,6 +142,22 @@ export const xenstored: readonly Mutant[] = [
     tests: tests('daemon'),
   },
   {
+    name: 'a domain is charged for the time that its requests took',
+    source: 'domains share the daemon, not connections',
+    file: 'src/xenstore/server/turns.ts',
+    find: 'domain.charged += took * ',
+    put: 'domain.charged += 0 * ',
+    tests: tests('turns'),
+  },
+  {
+    name: 'a connection has some requests handled at a time, and no more',
+    source: 'domains share the daemon, not connections',
+    file: 'src/xenstore/server/turns.ts',
+    find: 'let left = requestsAtATime; hasMore && left > 0; left--',
+    put: 'let left = requestsAtATime; hasMore && left > 0; left += 0',
+    tests: tests('turns'),
+  },
+  {
     name: 'a message has 4096 bytes at most',
     source: 'xs_wire.h, XENSTORE_PAYLOAD_MAX',
     file: 'src/xenstore/server/socket-session.ts',
