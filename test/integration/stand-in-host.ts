@@ -128,6 +128,14 @@ export class StandInHost extends Surroundings {
     return pidOf(this.events.findLast(hasTakenOver));
   }
 
+  /** The longest time, in milliseconds, from one daemon that served to the next. */
+  longestTerm(): number {
+    const begins = this.events
+      .filter(({ type }) => type === 'backend.ready')
+      .map(({ time }) => Date.parse(time));
+    return Math.max(...begins.slice(1).map((begin, index) => begin - (begins[index] ?? begin)));
+  }
+
   /** Closes the reading end of whatever they print. */
   deafen(): void {
     for (const { process: each } of this.#served) each.stdout?.destroy();
