@@ -59,6 +59,8 @@ const { values } = parseArgs({
 const only = new RegExp(values.only);
 const bound = values.seconds === undefined ? Infinity : 1000 * Number(values.seconds);
 const begin = performance.now();
+// Nothing is left behind: what has been started and copied goes with the process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const chosen = mutants.filter(({ name, file }) => only.test(`${name} ${file}`));
 const stale = chosen.filter((mutant) => staleness(mutant) !== undefined);

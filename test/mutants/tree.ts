@@ -1,5 +1,6 @@
 /** A copy of the project in which protections are taken out, one at a time. The work tree itself is never touched. */
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -50,6 +51,7 @@ export class Tree implements AsyncDisposable {
 
   private constructor(path: string) {
     this.path = path;
+    process.once('exit', this.#remove);
   }
 
   in(name: string): string {
@@ -86,7 +88,10 @@ export class Tree implements AsyncDisposable {
     }
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return rm(this.path, { recursive: true, force: true });
+  readonly #remove = (): void => rmSync(this.path, { recursive: true, force: true });
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    process.off('exit', this.#remove);
+    await rm(this.path, { recursive: true, force: true });
   }
 }
