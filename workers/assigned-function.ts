@@ -23,7 +23,7 @@ import {
   quiesce,
 } from '../src/config-space/index.ts';
 import { PcibackError } from '../src/errors.ts';
-import { unmapFile } from '../src/host/index.ts';
+import { requireAnswer, unmapFile } from '../src/host/index.ts';
 import type { Belongings, HostFunction, Platform, ReadableFunction } from '../src/host/platform.ts';
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
 import type { Assignment, FromWorker } from './messages.ts';
@@ -81,7 +81,7 @@ export class AssignedFunction implements ExportedFunction {
     const machine = functionMachine.provide({
       actors: {
         bind: fromPromise<void, FunctionContext>(async () => {
-          this.#open('fresh');
+          requireAnswer(this.#open('fresh').hardware);
           platform.assign(domid, this.belongings, others());
         }),
         reset: fromPromise<ResetOutcome, ResetInput>(({ input: { byGuest } }) => this.#reset(byGuest)),

@@ -2,13 +2,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatSbdf, type Sbdf } from '../address.ts';
 import type { AccessSize } from '../config-space/access.ts';
-import { Header } from '../config-space/bits.ts';
 import { PcibackError } from '../errors.ts';
 import { exhaustion } from './exhaustion.ts';
 import { functionDirectory, type HostRoot } from './host-root.ts';
 import { isNativeError } from './native.ts';
 import type { FunctionFacts, HostFunction } from './platform.ts';
-import { notAnswering } from './silent.ts';
 import { noSuchFunction, readResetMethodsOf, readSysfsFunction } from './sysfs.ts';
 
 /** The `config` attribute, open: the addon reads and writes it with one aligned system call each. */
@@ -31,7 +29,10 @@ export class SysfsFunction implements HostFunction {
   readonly #config: ConfigFile;
   readonly #root: HostRoot;
 
-  /** Throws NO-SUCH-FUNCTION, NO-PERMISSION, OUT-OF-RESOURCES, or NOT-ANSWERING. */
+  /**
+   * A function that does not answer can be opened as well: its guest reads ones, and a reset may bring it back.
+   * @throws NO-SUCH-FUNCTION, NO-PERMISSION or OUT-OF-RESOURCES
+   */
   constructor(root: HostRoot, sbdf: Sbdf, File: ConfigFileClass) {
     this.sbdf = sbdf;
     this.#root = root;
@@ -42,10 +43,6 @@ export class SysfsFunction implements HostFunction {
       throw notPermitted(sbdf, `the kernel shows no more than ${this.#config.length} bytes of its registers`);
     }
     this.length = length as 256 | 4096;
-    // Not the IDs, which are ones in a virtual function (PCIe 4.0, 9.3.4.1.1).
-    if (this.read(Header.classAndRevision, 4) !== 0xffff_ffff) return;
-    this.#config.close();
-    throw notAnswering(sbdf);
   }
 
   get file(): ConfigFile {

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { requireAnswer } from '../../src/host/silent.ts';
 import { type ConfigFile, SysfsFunction } from '../../src/host/sysfs-function.ts';
 import { FakeHost } from './support/fake-host.ts';
 import { captured, sbdf } from './support/functions.ts';
@@ -99,6 +100,19 @@ describe('a function of this machine', () => {
     writeFileSync(join(host.directory, 'config'), nic.config.slice(0, 64));
     expect(() => open(host)).toThrow(expect.objectContaining({ reason: 'NO-PERMISSION' }));
     expect(CopiedConfig.open).toBe(opened);
+  });
+});
+
+describe('one that does not answer', () => {
+  it('can be opened, to be reset, and has no facts', () => {
+    const host = new FakeHost(nic);
+    writeFileSync(join(host.directory, 'config'), new Uint8Array(4096).fill(0xff));
+    const fn = open(host);
+    const refusal = expect.objectContaining({ reason: 'NOT-ANSWERING' });
+    expect(fn.read(0, 4)).toBe(0xffff_ffff);
+    expect(fn.resetMethods).toEqual(nic.resetMethods);
+    expect(() => fn.facts).toThrow(refusal);
+    expect(() => requireAnswer(fn)).toThrow(refusal);
   });
 });
 

@@ -7,7 +7,14 @@ import { type FunctionContext, functionMachine } from '../../machines/function.t
 import { makeSbdf } from '../../src/address.ts';
 import { defaultMode, seize } from '../../src/config-space/index.ts';
 import { PcibackError } from '../../src/errors.ts';
-import { type Delay, type FunctionFacts, LoopbackPlatform, captureInventory } from '../../src/host/index.ts';
+import {
+  type Delay,
+  type FunctionFacts,
+  LoopbackPlatform,
+  ModelFault,
+  captureInventory,
+  openModel,
+} from '../../src/host/index.ts';
 import type { Belongings } from '../../src/host/platform.ts';
 import { grantMsix } from '../../src/ring/vectors.ts';
 import { opWords } from '../host/loopback-setting.ts';
@@ -353,4 +360,20 @@ test('a function that is given in part only, and not taken back, is quarantined 
     to: 'quarantined',
     snapshot: { context: { owner: null, heldBy: 5 } },
   });
+});
+
+test('a function that does not answer is given to no guest, and stays with one that has it', async () => {
+  const reports: FromWorker[] = [];
+  const bound = assign(hidden, reports);
+  await bound.bind();
+  const adopted = assign(lastSnapshot(reports));
+  const fresh = assign(hidden);
+  const model = openModel(directory, facts.sbdf);
+  model.faults = ModelFault.absent;
+  // One function that was pulled does not cost its guest the others when another worker goes on.
+  await adopted.bind();
+  expect(adopted.isExported).toBe(true);
+  expect(adopted.filter.hardware.read(0x04, 2)).toBe(0xffff);
+  await expect(fresh.bind()).rejects.toMatchObject({ reason: 'NOT-ANSWERING' });
+  model.close();
 });
