@@ -47,7 +47,9 @@ export type GuestEvent =
   /** The shared page went away under the ring. */
   | { readonly type: 'ringLost' }
   /** The daemon ends in an orderly way. */
-  | { readonly type: 'stop' };
+  | { readonly type: 'stop' }
+  /** Somebody else goes on with the guest: another session, or the kernel's own back-end. */
+  | { readonly type: 'handedOver' };
 
 /** What every effect returns: the directories as it left them, and what the guest has now. */
 export interface Settled {
@@ -154,6 +156,8 @@ const guest = setup({
     ringLost: ({ context }) => context.ringLost,
     /** The effect came to nothing because its worker ended: another worker takes over from whatever was reached. */
     lostWorker: (_, { error }: { error: unknown }) => failureOf(error).reason === 'WORKER-DIED',
+    /** The effect was refused because the kernel's own back-end has the guest. */
+    isKernels: (_, { error }: { error: unknown }) => failureOf(error).reason === 'KERNEL-BACKEND',
     adoptedAs: (_, { adopted, position }: { adopted: Adopted; position: Position }) =>
       adopted.position === position,
   },
@@ -197,6 +201,7 @@ const during = (src: SettlingEffect, next: string, onFailure = 'failing') =>
       input: context,
       onDone: { target: next, actions: { type: 'settle', params: ({ event }) => event.output } },
       onError: [
+        { guard: { type: 'isKernels', params: ({ event }) => event }, target: 'left' },
         { guard: { type: 'lostWorker', params: ({ event }) => event }, target: 'adopting' },
         { target: onFailure, actions: { type: 'fault', params: ({ event }) => event } },
       ],
@@ -257,6 +262,7 @@ export const guestMachine = guest.createMachine({
     stop: { actions: assign({ stopping: true }) },
     workerDied: { actions: assign({ workerLost: true }) },
     ringLost: { actions: assign({ ringLost: true }) },
+    handedOver: '.left',
   },
   initial: 'seen',
   states: {
@@ -310,6 +316,7 @@ export const guestMachine = guest.createMachine({
           },
         })),
         onError: [
+          { guard: { type: 'isKernels', params: ({ event }) => event }, target: 'left' },
           { guard: { type: 'lostWorker', params: ({ event }) => event }, target: 'adopting', reenter: true },
           { target: 'failing', actions: { type: 'fault', params: ({ event }) => event } },
         ],
@@ -373,5 +380,10 @@ export const guestMachine = guest.createMachine({
       ...during('release', 'released', 'released'),
     },
     released: { type: 'final' },
+    left: {
+      type: 'final',
+      description:
+        'Another back-end has the guest: nothing was written on the way here, and its functions are as they were.',
+    },
   },
 });

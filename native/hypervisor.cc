@@ -59,6 +59,8 @@ Napi::Function HypervisorObject::define(Napi::Env env) {
                          InstanceMethod<&Self::port_permission>("portPermission"),
                          InstanceMethod<&Self::irq_permission>("irqPermission"),
                          InstanceMethod<&Self::domain_state>("domainState"),
+                         InstanceMethod<&Self::processor_seconds>("processorSeconds"),
+                         InstanceMethod<&Self::pause_domain>("pauseDomain"),
                          InstanceMethod<&Self::has_iommu>("hasIommu"),
                          InstanceMethod<&Self::release_pirqs>("releasePirqs"),
                          InstanceMethod<&Self::raise_pirq>("raisePirq"),
@@ -152,6 +154,19 @@ Napi::Value HypervisorObject::domain_state(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const uint32_t domid = arguments.domid(0);
   return run(info, arguments, &PlatformOps::domain_state, domid);
+}
+
+Napi::Value HypervisorObject::processor_seconds(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  return run(info, arguments, &PlatformOps::processor_seconds, domid);
+}
+
+Napi::Value HypervisorObject::pause_domain(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  const bool pause = arguments.boolean(1, "pause");
+  return run(info, arguments, &PlatformOps::pause_domain, domid, pause);
 }
 
 Napi::Value HypervisorObject::has_iommu(const Napi::CallbackInfo& info) {

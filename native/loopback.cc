@@ -169,6 +169,8 @@ constinit const PlatformOps kLoopbackPlatform = {
     .port_permission = nullptr,
     .irq_permission = nullptr,
     .domain_state = domain_state,
+    .processor_seconds = nullptr,
+    .pause_domain = nullptr,
     .has_iommu = nullptr,
 };
 

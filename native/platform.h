@@ -86,6 +86,10 @@ struct PlatformOps {
 
   // A DomainState.
   int (*domain_state)(Hypervisor*, uint32_t domid);
+  // How long the processors of a domain have run so far, in whole seconds; 0 for a domain that is absent.
+  int (*processor_seconds)(Hypervisor*, uint32_t domid);
+  // Stops all processors of a domain, or lets them go on. Pauses are counted: the domain runs when each has been undone.
+  int (*pause_domain)(Hypervisor*, uint32_t domid, bool pause);
   // 1 when an IOMMU confines the DMA of functions, else 0.
   int (*has_iommu)(Hypervisor*);
 };

@@ -127,6 +127,8 @@ constinit const PlatformOps kXenPlatform = {
     .port_permission = xen::port_permission,
     .irq_permission = xen::irq_permission,
     .domain_state = xen::domain_state,
+    .processor_seconds = xen::processor_seconds,
+    .pause_domain = xen::pause_domain,
     .has_iommu = xen::has_iommu,
 };
 

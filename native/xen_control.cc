@@ -1,5 +1,7 @@
 // Control operations of the xen provider: which domain has a function, what a domain may touch, and how domains are.
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "xen_hypervisor.h"
@@ -15,12 +17,15 @@ constexpr uint32_t kReservedMemoryRelaxed = 1;  // XEN_DOMCTL_DEV_RDM_RELAXED
 // The structures of a release are larger than these first fields, and far smaller than this.
 constexpr size_t kAnyRelease = 1024;
 
-// xc_domaininfo_t (xen/include/public/domctl.h, struct xen_domctl_getdomaininfo)
+// xc_domaininfo_t (xen/include/public/domctl.h, struct xen_domctl_getdomaininfo): the same from Xen 4.12 to 4.22
 struct DomainInfo {
   uint16_t domid;
   uint32_t flags;
+  uint64_t pages[6];
+  uint64_t processor_nanoseconds;
 };
-static_assert(sizeof(DomainInfo) == 8);
+static_assert(sizeof(DomainInfo) == 64);
+constexpr uint64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr uint32_t kDying = 1u << 0;     // XEN_DOMINF_dying
 constexpr uint32_t kShutdown = 1u << 2;  // XEN_DOMINF_shutdown
 // XEN_DOMINF_shutdownshift, and SHUTDOWN_suspend of sched.h: a domain that stands still to be saved, and may go on.
@@ -41,6 +46,17 @@ Fields first_fields(const void* info) {
   Fields fields;
   std::memcpy(&fields, info, sizeof fields);
   return fields;
+}
+
+// 1 when the domain exists, 0 when it does not, or a negative errno.
+int find_domain(Hypervisor* hypervisor, uint32_t domid, DomainInfo* domain) {
+  const XenHypervisor& self = *mine(hypervisor);
+  alignas(8) std::byte info[kAnyRelease] = {};
+  const int found = self.libraries.xc_domain_getinfolist(self.control, domid, 1, info);
+  if (found < 0) return -errno;
+  *domain = first_fields<DomainInfo>(info);
+  // The list starts with the first domain that exists from `domid` on.
+  return found > 0 && domain->domid == domid;
 }
 
 }  // namespace
@@ -76,17 +92,27 @@ int irq_permission(Hypervisor* hypervisor, uint32_t domid, uint32_t pirq, bool a
 }
 
 int domain_state(Hypervisor* hypervisor, uint32_t domid) {
-  const XenHypervisor& self = *mine(hypervisor);
-  alignas(8) std::byte info[kAnyRelease] = {};
-  const int found = self.libraries.xc_domain_getinfolist(self.control, domid, 1, info);
-  if (found < 0) return -errno;
-  const auto domain = first_fields<DomainInfo>(info);
-  // The list starts with the first domain that exists from `domid` on.
-  if (found == 0 || domain.domid != domid) return static_cast<int>(DomainState::absent);
+  DomainInfo domain;
+  const int found = find_domain(hypervisor, domid, &domain);
+  if (found < 0) return found;
+  if (found == 0) return static_cast<int>(DomainState::absent);
   if (domain.flags & kDying) return static_cast<int>(DomainState::dying);
   const bool is_suspended = ((domain.flags >> kReasonShift) & kReasonMask) == kSuspend;
   const bool has_ended = (domain.flags & kShutdown) && !is_suspended;
   return static_cast<int>(has_ended ? DomainState::shutdown : DomainState::running);
+}
+
+int processor_seconds(Hypervisor* hypervisor, uint32_t domid) {
+  DomainInfo domain;
+  const int found = find_domain(hypervisor, domid, &domain);
+  if (found <= 0) return found;
+  return static_cast<int>(std::min<uint64_t>(domain.processor_nanoseconds / kNanosecondsPerSecond, INT_MAX));
+}
+
+int pause_domain(Hypervisor* hypervisor, uint32_t domid, bool pause) {
+  const XenHypervisor& self = *mine(hypervisor);
+  const auto call = pause ? self.libraries.xc_domain_pause : self.libraries.xc_domain_unpause;
+  return result_of(call(self.control, domid));
 }
 
 int has_iommu(Hypervisor* hypervisor) {

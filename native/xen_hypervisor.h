@@ -40,6 +40,8 @@ int memory_permission(Hypervisor*, uint32_t domid, uint64_t start, uint64_t size
 int port_permission(Hypervisor*, uint32_t domid, uint32_t first, uint32_t count, bool allow);
 int irq_permission(Hypervisor*, uint32_t domid, uint32_t pirq, bool allow);
 int domain_state(Hypervisor*, uint32_t domid);
+int processor_seconds(Hypervisor*, uint32_t domid);
+int pause_domain(Hypervisor*, uint32_t domid, bool pause);
 int has_iommu(Hypervisor*);
 
 }  // namespace pciback::xen

@@ -118,7 +118,7 @@ Failure load_of_release(const std::string& root, Libraries& libraries) {
   return resolve(library, soname.c_str(),
                  {SLOT(xc_interface_open), SLOT(xc_interface_close), SLOT(xc_assign_device), SLOT(xc_deassign_device),
                   SLOT(xc_domain_iomem_permission), SLOT(xc_domain_ioport_permission), SLOT(xc_domain_irq_permission),
-                  SLOT(xc_domain_getinfolist), SLOT(xc_physinfo)});
+                  SLOT(xc_domain_pause), SLOT(xc_domain_unpause), SLOT(xc_domain_getinfolist), SLOT(xc_physinfo)});
 }
 
 #undef SLOT

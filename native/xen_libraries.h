@@ -61,6 +61,8 @@ struct Libraries {
                                     uint32_t allow);
   int (*xc_domain_ioport_permission)(xc_interface*, uint32_t domid, uint32_t first, uint32_t count, uint32_t allow);
   int (*xc_domain_irq_permission)(xc_interface*, uint32_t domid, uint32_t pirq, uint32_t allow);
+  int (*xc_domain_pause)(xc_interface*, uint32_t domid);
+  int (*xc_domain_unpause)(xc_interface*, uint32_t domid);
   int (*xc_domain_getinfolist)(xc_interface*, uint32_t first_domid, unsigned count, void* infos);
   int (*xc_physinfo)(xc_interface*, void* info);
 };

@@ -3,7 +3,7 @@
  * worker, and tells what happens as a stream of events.
  */
 import { uptime } from 'node:os';
-import { NEVER, type Observable, type Subscription, switchMap, timer } from 'rxjs';
+import { NEVER, type Observable, Subscription, switchMap, timer } from 'rxjs';
 import { type Actor, type SnapshotFrom, createActor, fromPromise, waitFor } from 'xstate';
 import type { ResetOutcome } from '../machines/function.ts';
 import { supervisorMachine } from '../machines/supervisor.ts';
@@ -24,7 +24,7 @@ import { endUnclaimed } from './backend/resume.ts';
 import type { Running } from './backend/running.ts';
 import { StandIns, reignFrom } from './backend/stand-ins.ts';
 import { StateDirectory } from './backend/state-directory.ts';
-import { type BackendStatus, functionStatus, guestStatus } from './backend/status.ts';
+import { type BackendStatus, functionStatus, guestStatus, kernelGuestStatus } from './backend/status.ts';
 import { type Place, awaitDeath, requireStandIn, takeOver } from './backend/turn.ts';
 import { endXenstored } from './backend/xenstored.ts';
 import { type Quirk, formatQuirk } from './config-space/index.ts';
@@ -33,6 +33,7 @@ import { allFunctions, type Inventory, type ResetMethod, setPriorityOfThreads } 
 import { type PlatformOptions, stateDirectoryIn, xenDirectory } from './host/platform.ts';
 import { EventOutlet } from './monitor/event-outlet.ts';
 import { type BackendEvent, failureDetails, makeEvent } from './monitor/index.ts';
+import type { GuestView } from './xenbus/index.ts';
 
 /** Milliseconds that an orderly end waits for a xenstored that has gone. */
 const xenstorePatience = 2000;
@@ -265,6 +266,7 @@ export class PciBackend {
 
   status(): BackendStatus {
     const { registry, records, guests, host } = this.#running;
+    const kernels = guests?.kernelGuests() ?? new Map<number, GuestView>();
     host?.look();
     return {
       pid: process.pid,
@@ -276,12 +278,18 @@ export class PciBackend {
       stateNotSaved: this.#place.state.saver.unsaved,
       guests:
         registry && records && guests
-          ? guests.sessions().map((session) => guestStatus(session, registry, records))
+          ? [
+              ...guests.sessions().map((session) => guestStatus(session, registry, records)),
+              ...[...kernels].map(([domid, view]) => kernelGuestStatus(domid, view, registry)),
+            ]
           : [],
       functions: registry
-        ? registry
-            .entries()
-            .map((entry) => functionStatus(entry, registry, host?.problemOf(entry.facts.sbdf) ?? null))
+        ? registry.entries().map((entry) =>
+            functionStatus(entry, registry, {
+              problem: host?.problemOf(entry.facts.sbdf) ?? null,
+              isKernels: (domid) => kernels.has(domid),
+            }),
+          )
         : [],
     };
   }
@@ -332,6 +340,7 @@ export class PciBackend {
     const { registry, records, host, guests } = engine;
     host.reconcile();
     this.#subscriptions.push(
+      new Subscription(() => void guests.close()),
       xenstore.state$.subscribe((state) => {
         if (state === 'reconnecting') this.#actor.send({ type: 'xenstoreLost' });
         if (state === 'connected') this.#actor.send({ type: 'xenstoreBack' });
@@ -393,7 +402,7 @@ export class PciBackend {
       .pipe(switchMap((state) => (state === 'reconnecting' ? timer(xenstorePatience) : NEVER)))
       .subscribe(() => xenstore.close());
     try {
-      await Promise.all((guests?.sessions() ?? []).map((session) => session.stop()));
+      await Promise.all([guests?.close(), ...(guests?.sessions() ?? []).map((session) => session.stop())]);
     } finally {
       unheard?.unsubscribe();
       await this.#letGo();
@@ -407,6 +416,7 @@ export class PciBackend {
   async #abandon(): Promise<void> {
     this.#unfollow();
     await this.#running.standIns?.end();
+    await this.#running.guests?.close();
     for (const session of this.#running.guests?.sessions() ?? []) session.abandon();
     await this.#letGo();
     if (this.#running.startedXenstored && this.#options.platform.kind === 'loopback') {

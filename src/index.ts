@@ -17,7 +17,13 @@ export type {
   StartStandIn,
   Succession,
 } from './backend/options.ts';
-export type { BackendStatus, ExportedStatus, FunctionStatus, GuestStatus } from './backend/status.ts';
+export type {
+  BackendStatus,
+  ExportedStatus,
+  FunctionStatus,
+  GuestStatus,
+  ServedBy,
+} from './backend/status.ts';
 export { PcibackError, type Reason, reasons } from './errors.ts';
 export type { EventBudget } from './monitor/event-budget.ts';
 export type { BackendEvent, EventType } from './monitor/events.ts';

@@ -9,9 +9,10 @@ import type { GuestWorker } from './guest-worker.ts';
 import { Guests } from './guests.ts';
 import { HostFunctions } from './host-functions.ts';
 import { LifeNotes } from './life-notes.ts';
+import { endPauses, pauseStore } from './pause.ts';
 import { Records } from './records.ts';
 import { Registry } from './registry.ts';
-import { type ServedRing, resumeGuests, ringStore } from './resume.ts';
+import { type ServedRing, resumeGuests, ringStore, servedByUs } from './resume.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { FileStore } from './store.ts';
 
@@ -44,6 +45,7 @@ export interface Engine {
 export interface Inheritance {
   readonly registry: Registry;
   readonly rings: FileStore<ServedRing>;
+  readonly pauses: FileStore<true>;
   /** Workers that go on with its guests. */
   readonly resumed: Map<number, GuestWorker>;
 }
@@ -61,19 +63,22 @@ export function inherit(
   const rings = ringStore(state.folder('ring'), state);
   const served = rings.load((key, error) => state.tellDamage('ring', key, error));
   for (const { localPort } of served.values()) platform.discardPort(localPort);
-  return { registry, rings, resumed: resumeGuests({ pool, where, registry, rings, emit }, served) };
+  const pauses = pauseStore(state.folder('paused'), state);
+  endPauses(platform, pauses, emit);
+  const resumed = resumeGuests({ pool, where, registry, rings, emit }, servedByUs(served, platform, rings));
+  return { registry, rings, pauses, resumed };
 }
 
 /** Nobody is looked after before `guests` is asked to attend to somebody. */
 export function openEngine(
   { platform, pool, xenstore, inventory }: EngineParts,
-  { registry, rings, resumed }: Inheritance,
+  { registry, rings, pauses, resumed }: Inheritance,
   { where, topology, isReady, emit }: EngineOptions,
 ): Engine {
   const host = new HostFunctions({ platform, registry, xenstore, emit, topology }, inventory);
   const bridges = (): BridgeMap => new BridgeMap(allFunctions(host.inventory));
   const guests = new Guests(
-    { xenstore, registry, host, platform, pool, rings, resumed, where, topology, bridges, emit },
+    { xenstore, registry, host, platform, pool, rings, pauses, resumed, where, topology, bridges, emit },
     isReady,
   );
   return { registry, records: new Records(platform, registry), host, guests };

@@ -5,20 +5,15 @@
 import type { Adopted, GuestContext, Settled } from '../../machines/guest.ts';
 import type { Sbdf } from '../address.ts';
 import { makeEvent } from '../monitor/events.ts';
-import {
-  type GuestView,
-  XenbusState,
-  backendPath,
-  claimPath,
-  domainPath,
-  readBackendView,
-} from '../xenbus/index.ts';
+import { type GuestView, XenbusState } from '../xenbus/index.ts';
 import type { BegunTransaction } from '../xenstore/index.ts';
+import type { Fence } from './fence.ts';
 import type { GuestFunctions } from './guest-functions.ts';
 import type { GuestService } from './guest-service.ts';
 import { positionAt, readFrontend, readGuestView } from './guest-view.ts';
 import { ListedDevices } from './listed-devices.ts';
 import type { SessionHost } from './session-host.ts';
+import { sweep } from './sweep.ts';
 import { XenbusWriter } from './xenbus-writer.ts';
 
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
@@ -29,6 +24,7 @@ export class GuestEffects {
   readonly #domid: number;
   readonly #service: GuestService;
   readonly #functions: GuestFunctions;
+  readonly #fence: Fence;
   readonly #writer: XenbusWriter;
   readonly #listed: ListedDevices;
   /** What the session began with, until something has come of it. */
@@ -53,8 +49,9 @@ export class GuestEffects {
     this.#last = first;
     this.#service = service;
     this.#functions = functions;
-    this.#writer = new XenbusWriter(host.xenstore, domid);
-    this.#listed = new ListedDevices(host, domid, functions, this.#writer);
+    this.#fence = service.fence;
+    this.#writer = new XenbusWriter(host.xenstore, domid, this.#fence);
+    this.#listed = new ListedDevices(host, domid, functions, this.#writer, this.#fence);
   }
 
   /** What both directories of the guest say now. Who asks while somebody else has to wait for that is given the same. */
@@ -213,7 +210,7 @@ export class GuestEffects {
     );
     const isIntroduced = await this.#host.xenstore.isIntroduced(this.#domid);
     if (isIntroduced && this.#host.platform.domainState(this.#domid) === 'running') return;
-    await this.#sweep(owned, !isIntroduced);
+    await sweep(this.#host, this.#domid, owned, this.#fence);
   }
 
   /** Ends the worker in order: what it had in hand stays as it is. */
@@ -222,23 +219,5 @@ export class GuestEffects {
     this.#dropBegun();
     this.#functions.workerLost();
     await this.#service.end();
-  }
-
-  /**
-   * libxl never removes the back-end directory of a guest that died, and waits ten seconds for each function of one that was shut
-   * down to be given back by the guest: what nobody will ever close is removed here.
-   */
-  async #sweep(functions: readonly Sbdf[], isGone: boolean): Promise<void> {
-    const domid = this.#domid;
-    await this.#host.xenstore.transaction(async (tx) => {
-      const { devices = [] } = await readBackendView((path) => tx.read(path), domid);
-      await tx.rm(backendPath(domid).replace(/\/0$/, ''));
-      const listed = devices.flatMap(({ sbdf }) => (sbdf === undefined ? [] : [sbdf]));
-      for (const claim of new Set([...functions, ...listed].map(claimPath))) {
-        if ((await tx.read(claim)) === String(domid)) await tx.rm(claim);
-      }
-      // On the loopback platform nobody else looks after what is left of a domain.
-      if (isGone && this.#host.platform.kind === 'loopback') await tx.rm(domainPath(domid));
-    });
   }
 }

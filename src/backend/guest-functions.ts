@@ -12,6 +12,7 @@ import {
   type TopologyKind,
   makeTopology,
 } from '../topology/index.ts';
+import { isEnding } from './fence.ts';
 import type { GuestWorker } from './guest-worker.ts';
 import type { HostFunctions } from './host-functions.ts';
 import { type Registry, contextOf, stateOf } from './registry.ts';
@@ -164,7 +165,7 @@ export class GuestFunctions {
       await this.#bind(sbdf, guestAddress, false);
     } catch (error) {
       const failure = failureOf(error);
-      if (failure.reason === 'WORKER-DIED') throw error;
+      if (isEnding(error)) throw error;
       const from = stateOf(this.#registry.claim(sbdf, this.#domid));
       this.#registry.quarantine(sbdf, failure);
       const details = { sbdf, domid: this.#domid, ...failure };

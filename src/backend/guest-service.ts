@@ -10,6 +10,7 @@ import {
   parseFrontendKeys,
   sameKeys,
 } from '../xenbus/index.ts';
+import { Fence } from './fence.ts';
 import { GuestWorker, type Report } from './guest-worker.ts';
 import { assignmentsOf, note } from './resume.ts';
 import type { Urgency } from './saver.ts';
@@ -29,17 +30,19 @@ export type Loss = 'workerDied' | 'ringLost';
 export class GuestService {
   readonly #host: SessionHost;
   readonly #domid: number;
+  /** Closed once the guest is somebody else's. */
+  readonly fence: Fence;
   readonly #lost: (loss: Loss) => void;
   #worker: GuestWorker | undefined;
   /** What the present worker serves. */
   #ring: PublishedRing | undefined;
   #shortLives = 0;
-  #isHandedOver = false;
 
   /** `lost` is told of a worker that died, but not of one that was ended here. */
   constructor(host: SessionHost, domid: number, lost: (loss: Loss) => void) {
     this.#host = host;
     this.#domid = domid;
+    this.fence = new Fence(host.platform, domid);
     this.#lost = lost;
   }
 
@@ -51,11 +54,10 @@ export class GuestService {
     if (worker) this.#employ(worker);
   }
 
-  /** The present worker; one is started when there is none. Throws WORKER-DIED when the guest is another session's now. */
+  /** The present worker; one is started when there is none. Throws KERNEL-BACKEND when the guest is somebody else's now. */
   worker(): GuestWorker {
+    this.fence.check();
     if (this.#worker) return this.#worker;
-    if (this.#isHandedOver)
-      throw new PcibackError('WORKER-DIED', 'another session serves the guest', 'nothing');
     const { pool, where } = this.#host;
     return this.#employ(new GuestWorker(pool, this.#domid, where, (report) => this.#hear(report)));
   }
@@ -156,11 +158,6 @@ export class GuestService {
     this.#ring = undefined;
   }
 
-  /** From now on another session starts the workers of this guest. */
-  handOver(): void {
-    this.#isHandedOver = true;
-  }
-
   /** Ends the guest's worker thread; see `PciBackend.killWorker`. */
   async kill(): Promise<void> {
     await this.#worker?.kill();
@@ -172,7 +169,7 @@ export class GuestService {
     this.#ring = undefined;
     if (!worker.wasEndedOnPurpose) this.#shortLives = lived < shortLife ? this.#shortLives + 1 : 1;
     // The guest waits for an answer: first of all another one goes on.
-    if (ring && !this.#isCrashLoop && !this.#isHandedOver) this.#resume(ring);
+    if (ring && !this.#isCrashLoop && !this.fence.isClosed) this.#resume(ring);
     this.#host.emit(makeEvent('worker.died', { domid: this.#domid, reason: 'WORKER-DIED' }));
     this.#lost('workerDied');
   }

@@ -25,13 +25,15 @@ import {
 
 export class GuestSession {
   readonly domid: number;
-  /** Resolves when every function of the guest is hidden or quarantined and the worker is gone. */
+  /** Resolves when every function of the guest is hidden or quarantined, or the guest somebody else's, and the worker is gone. */
   readonly released: Promise<void>;
   readonly #host: SessionHost;
   readonly #actor: Actor<typeof guestMachine>;
   readonly #service: GuestService;
   readonly #functions: GuestFunctions;
   readonly #effects: GuestEffects;
+  #isHandedOver = false;
+  #underWay: Promise<unknown> = Promise.resolve();
   readonly #doorbell = new Subject<void>();
   /** Something else than the front-end's state may have changed since somebody looked. */
   #backendRang = false;
@@ -74,17 +76,27 @@ export class GuestSession {
 
   /** Lets go of the guest as it is; a successor takes it over. */
   abandon(): void {
+    this.#service.fence.close();
     this.#subscription.unsubscribe();
     this.#actor.stop();
     this.#service.abandon();
   }
 
-  /** Lets go of the guest for another session of this daemon, which finds it as one after a crash would. */
+  /**
+   * Lets go of the guest for another session of this daemon, or for another back-end, which finds it as after a crash: from here on
+   * nothing is written and no function is touched. Resolves when nothing is under way any more.
+   */
   async handOver(): Promise<void> {
-    this.#service.handOver();
-    this.#subscription.unsubscribe();
-    this.#actor.stop();
+    this.#isHandedOver = true;
+    this.#service.fence.close();
+    if (this.#actor.getSnapshot().status === 'active') this.#actor.send({ type: 'handedOver' });
+    this.#stops.next('stopping');
     await this.released;
+  }
+
+  /** Whether the session has ended by itself because the kernel's own back-end has the guest. */
+  get isLeft(): boolean {
+    return this.state === 'left' && !this.#isHandedOver;
   }
 
   /** Trusts the guest further with a function that it has, from its next request on. */
@@ -178,6 +190,8 @@ export class GuestSession {
     await over;
     this.#subscription.unsubscribe();
     await this.#effects.dismissWorker();
+    // An effect that the guest was taken away from comes to its end by the fence.
+    await this.#underWay;
   }
 
   #emitState(from: string, to: string, { failure, view }: GuestContext): void {
@@ -216,10 +230,17 @@ export class GuestSession {
     this.#actor.send({ type: loss });
   }
 
-  /** Runs an effect again when xenstored went away in the middle of it: every effect may be repeated from its start. */
-  async #persistently<T>(run: () => Promise<T>): Promise<T> {
+  /** Runs an effect, and again when xenstored went away in the middle of it: every effect may be repeated from its start. */
+  #persistently<T>(run: () => Promise<T>): Promise<T> {
+    const running = this.#repeatedly(run);
+    this.#underWay = running.catch(() => undefined);
+    return running;
+  }
+
+  async #repeatedly<T>(run: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
+        this.#service.fence.check();
         return await run();
       } catch (error) {
         // A daemon that ends does not wait for xenstored: functions can be reset and given back without it.

@@ -1,4 +1,5 @@
 /** The guests of this host: who is served by a session, and who is left to the kernel's own back-end. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { filter, take, takeUntil } from 'rxjs';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { type GuestView, XenbusState, backendRoot, lastDomid, parseDecimal } from '../xenbus/index.ts';
@@ -7,19 +8,32 @@ import type { XenstoreClient } from '../xenstore/index.ts';
 import { GuestFunctions } from './guest-functions.ts';
 import { GuestSession } from './guest-session.ts';
 import { readGuestView } from './guest-view.ts';
+import { KernelGuests } from './kernel-guests.ts';
 import type { SessionHost } from './session-host.ts';
+import { takeFromKernel } from './takeover.ts';
+
+/** Milliseconds that other guests wait at most while one is looked after. */
+const longestLook = 5000;
 
 export class Guests {
   readonly #host: SessionHost;
   readonly #isReady: () => boolean;
   readonly #sessions = new Map<number, GuestSession>();
-  readonly #leftToKernel = new Set<number>();
+  readonly #kernels: KernelGuests;
   readonly #beingTaken = new Set<number>();
+  readonly #rungMeanwhile = new Set<number>();
+  /** Directories to which the kernel's driver is going to bind, and those to which it has not although it had the time. */
+  readonly #awaited = new Set<number>();
+  readonly #passedOver = new Set<number>();
+  #isClosed = false;
+  /** Takeovers that are under way: their guests may stand still. */
+  readonly #meetings = new Set<Promise<void>>();
 
   /** `isReady`: guests that come are to be served. */
   constructor(host: SessionHost, isReady: () => boolean) {
     this.#host = host;
     this.#isReady = isReady;
+    this.#kernels = new KernelGuests(host, (domid) => this.#attendAgain(domid));
   }
 
   sessions(): readonly GuestSession[] {
@@ -35,16 +49,38 @@ export class Guests {
     return this.#sessions.get(domid) ?? new GuestFunctions(this.#host, domid, noWorker);
   }
 
+  /** What those look like that the kernel's own back-end serves. */
+  kernelGuests(): ReadonlyMap<number, GuestView> {
+    return this.#kernels.views();
+  }
+
+  /** Nobody is looked after any more; sessions stay. Resolves when nothing else is under way. May be called twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled([...this.#meetings, this.#kernels.close()]);
+  }
+
   /** Looks after the guests that a watch named, or after all that there are. */
   async follow(named: readonly number[] | undefined): Promise<void> {
-    const { xenstore } = this.#host;
-    if (named) {
-      for (const domid of named) await this.attend(domid);
-      return;
-    }
-    const domids = await guestsOf(xenstore);
-    for (const domid of this.#leftToKernel) if (!domids.includes(domid)) this.#leftToKernel.delete(domid);
-    for (const domid of new Set([...domids, ...this.#sessions.keys()])) await this.attend(domid);
+    const all = async (): Promise<readonly number[]> => [
+      ...(await guestsOf(this.#host.xenstore)),
+      ...this.#sessions.keys(),
+      ...this.#kernels.views().keys(),
+    ];
+    const domids = new Set(named ?? (await all()));
+    await Promise.all([...domids].map((domid) => this.#attendAwhile(domid)));
+  }
+
+  /** Guests that come meanwhile wait no longer than that, whatever a function or the kernel's driver takes its time for. */
+  async #attendAwhile(domid: number): Promise<void> {
+    const attended = this.attend(domid);
+    attended.catch(() => undefined);
+    const patience = new AbortController();
+    const isOver = sleep(longestLook, undefined, { ref: false, signal: patience.signal }).catch(
+      () => undefined,
+    );
+    await Promise.race([attended, isOver]);
+    patience.abort();
   }
 
   /** What keeps this guest from being looked after is told, and keeps no other from it. Rejects when xenstored is gone. */
@@ -59,18 +95,54 @@ export class Guests {
 
   async #lookAfter(domid: number): Promise<void> {
     const { xenstore, registry, platform } = this.#host;
-    if (platform.kernelServes(domid) && !(await this.#takeOver(domid))) return;
+    if (this.#isClosed) return;
+    if (this.#beingTaken.has(domid)) {
+      this.#rungMeanwhile.add(domid);
+      return;
+    }
+    if (platform.kernelServes(domid)) {
+      const meeting = this.#meetKernel(domid).finally(() => this.#meetings.delete(meeting));
+      this.#meetings.add(meeting);
+      return meeting;
+    }
     const known = this.#sessions.get(domid);
     if (known) {
       known.ring();
       return;
     }
     const view = await readGuestView(xenstore, platform, domid);
-    if (this.#sessions.has(domid)) return; // somebody else was told of it meanwhile, and has looked since
+    // Somebody else was told of it meanwhile, and has looked since.
+    if (this.#sessions.has(domid) || this.#beingTaken.has(domid)) return;
+    if (platform.kernelServes(domid)) return this.#lookAfter(domid);
+    if (this.#kernels.has(domid)) {
+      if (!this.#kernels.isDoneWith(domid, view)) return;
+      await this.#kernels.end(domid);
+      return this.#lookAfter(domid);
+    }
+    if (view.present && view.state <= XenbusState.Initialising && this.#isKernelsTurn(domid, view)) return;
+    this.#passedOver.delete(domid);
     // A directory that was closed and whose functions were given back stays until its toolstack removes it.
     const over = !view.present || view.state === XenbusState.Closed;
     if (over && registry.ownedBy(domid).length === 0) return;
     this.#begin(domid, view);
+  }
+
+  /**
+   * Where the kernel's driver is loaded it binds to every directory that is new, and the kernel may be about to: a session that began before
+   * that would be one of two back-ends. So the driver goes first, and is taken from if the guest can be.
+   */
+  #isKernelsTurn(domid: number, { state }: GuestView): boolean {
+    const { platform } = this.#host;
+    if (!platform.kernelBinds() || this.#passedOver.has(domid)) return false;
+    // It binds when the directory is whole, of which the watch tells.
+    if (state === XenbusState.Unknown || this.#awaited.has(domid)) return true;
+    this.#awaited.add(domid);
+    void platform.awaitKernel(domid).then(() => {
+      this.#awaited.delete(domid);
+      if (!platform.kernelServes(domid)) this.#passedOver.add(domid);
+      this.#attendAgain(domid);
+    });
+    return true;
   }
 
   #begin(domid: number, view: GuestView): GuestSession {
@@ -79,6 +151,7 @@ export class Guests {
     void session.released.then(() => {
       if (this.#sessions.get(domid) !== session) return;
       this.#sessions.delete(domid);
+      if (session.isLeft) return this.#attendAgain(domid);
       // One that a daemon lets go of as it is keeps what it has.
       if (!this.#isReady()) return;
       this.#host.platform.releaseDomain(domid);
@@ -88,37 +161,40 @@ export class Guests {
     return session;
   }
 
-  /**
-   * Takes a guest from the host's own back-end, unless its front-end has come up: the kernel goes on with that one. False when it
-   * stays the kernel's.
-   */
-  async #takeOver(domid: number): Promise<boolean> {
-    if (this.#beingTaken.has(domid)) return false;
+  /** The kernel's driver is bound to the directory: the guest is taken from it, or is left to it. */
+  async #meetKernel(domid: number): Promise<void> {
     this.#beingTaken.add(domid);
+    let isTaken = false;
     try {
-      return await this.#takeFromKernel(domid);
+      isTaken = !this.#kernels.has(domid) && (await this.#take(domid));
     } finally {
+      if (!isTaken) await this.#leave(domid);
       this.#beingTaken.delete(domid);
+      if (!isTaken && this.#rungMeanwhile.delete(domid)) this.#attendAgain(domid);
     }
+    if (!isTaken) return;
+    await this.#lookAfter(domid);
+    const session = this.#sessions.get(domid);
+    if (session) this.#watchFrontend(session, session.view);
   }
 
-  async #takeFromKernel(domid: number): Promise<boolean> {
-    const { xenstore, platform } = this.#host;
-    const before = await readGuestView(xenstore, platform, domid);
-    if (before.frontendState > XenbusState.Initialising || before.ended) {
-      this.#tellLeft(domid);
-      return false;
-    }
-    // A session that had begun goes on from what the kernel leaves, as it would after a daemon that was killed.
+  async #take(domid: number): Promise<boolean> {
     const session = this.#sessions.get(domid);
     this.#sessions.delete(domid);
     await session?.handOver();
-    await platform.takeFromKernel(domid);
-    this.#leftToKernel.delete(domid);
+    // Nobody is to go on with it after a death of this process.
+    this.#host.rings.delete(String(domid));
+    const isTaken = await takeFromKernel(this.#host, domid);
+    if (isTaken) this.#host.emit(makeEvent('guest.takenOver', { domid, from: 'kernel' }));
+    return isTaken;
+  }
+
+  /** Takes note of a guest that stays the kernel's, unless that has let go of it meanwhile. */
+  async #leave(domid: number): Promise<void> {
+    const { xenstore, platform } = this.#host;
     const view = await readGuestView(xenstore, platform, domid);
-    this.#host.emit(makeEvent('guest.takenOver', { domid, from: 'kernel' }));
-    if (view.present) this.#watchFrontend(this.#begin(domid, view), view);
-    return true;
+    if (platform.kernelServes(domid)) this.#kernels.note(domid, view);
+    else this.#rungMeanwhile.add(domid);
   }
 
   /**
@@ -142,22 +218,8 @@ export class Guests {
       });
   }
 
-  /** Once for each guest: its directory changes many times while the kernel serves it. */
-  #tellLeft(domid: number): void {
-    if (this.#leftToKernel.has(domid)) return;
-    this.#leftToKernel.add(domid);
-    this.#host.emit(
-      makeEvent('guest.left', {
-        domid,
-        to: 'kernel',
-        reason: 'KERNEL-BACKEND',
-        message: `the kernel's xen-pciback serves domain ${domid} already, and goes on with it`,
-        remedy: 'start the daemon before the guest, or keep xen-pciback from being loaded',
-      }),
-    );
-  }
-
   #attendAgain(domid: number): void {
+    if (this.#isClosed) return;
     this.attend(domid).catch((error: unknown) => {
       this.#host.emit(makeEvent('warning', { domid, ...failureDetails(error) }));
     });

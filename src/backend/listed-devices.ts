@@ -4,6 +4,7 @@ import { formatSbdf, type Sbdf } from '../address.ts';
 import { PcibackError } from '../errors.ts';
 import { failureDetails, makeEvent } from '../monitor/events.ts';
 import { type DeviceEntry, type GuestView, XenbusState, quote } from '../xenbus/index.ts';
+import { type Fence, isEnding } from './fence.ts';
 import type { GuestFunctions } from './guest-functions.ts';
 import type { SessionHost } from './session-host.ts';
 import type { XenbusWriter } from './xenbus-writer.ts';
@@ -15,12 +16,20 @@ export class ListedDevices {
   readonly #domid: number;
   readonly #functions: GuestFunctions;
   readonly #writer: XenbusWriter;
+  readonly #fence: Fence;
 
-  constructor(host: SessionHost, domid: number, functions: GuestFunctions, writer: XenbusWriter) {
+  constructor(
+    host: SessionHost,
+    domid: number,
+    functions: GuestFunctions,
+    writer: XenbusWriter,
+    fence: Fence,
+  ) {
     this.#host = host;
     this.#domid = domid;
     this.#functions = functions;
     this.#writer = writer;
+    this.#fence = fence;
   }
 
   /**
@@ -72,6 +81,7 @@ export class ListedDevices {
         'see what the toolstack wrote there',
       );
     }
+    this.#fence.check();
     await this.#host.host.hideListed(sbdf, this.#domid);
     this.#host.host.requireIsolated(sbdf, this.#domid);
     this.#warnOfFormerOwner(sbdf);
@@ -100,7 +110,7 @@ export class ListedDevices {
     try {
       await this.#export(device);
     } catch (error) {
-      if (!(error instanceof PcibackError) || error.reason === 'WORKER-DIED') throw error;
+      if (!(error instanceof PcibackError) || isEnding(error)) throw error;
       const sbdf = device.sbdf === undefined ? {} : { sbdf: device.sbdf };
       this.#host.emit(makeEvent('attach.failed', { ...sbdf, domid: this.#domid, ...failureDetails(error) }));
       // First the reason: a toolstack that sees the state looks for it.

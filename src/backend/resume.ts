@@ -8,7 +8,7 @@ import type { Piscina } from 'piscina';
 import { isExported } from '../../machines/function.ts';
 import type { Assignment, WorkerTask } from '../../workers/messages.ts';
 import type { Sbdf } from '../address.ts';
-import type { PlatformOptions } from '../host/platform.ts';
+import type { Platform, PlatformOptions } from '../host/platform.ts';
 import type { BackendEvent } from '../monitor/index.ts';
 import type { PublishedRing } from '../ring/index.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
@@ -59,6 +59,22 @@ interface Parts {
   readonly registry: Registry;
   readonly rings: FileStore<ServedRing>;
   readonly emit: (event: BackendEvent) => void;
+}
+
+/** Without those that the kernel's own back-end serves by now: a guest has one back-end. */
+export function servedByUs(
+  served: ReadonlyMap<string, ServedRing>,
+  platform: Pick<Platform, 'kernelServes'>,
+  rings: Pick<FileStore<ServedRing>, 'delete'>,
+): ReadonlyMap<string, ServedRing> {
+  return new Map(
+    [...served].filter(([name]) => {
+      const domid = parseDecimal(name, lastDomid);
+      if (domid === undefined || !platform.kernelServes(domid)) return true;
+      rings.delete(name);
+      return false;
+    }),
+  );
 }
 
 /** Has a worker begin with each of these guests that has functions. */

@@ -24,6 +24,8 @@ export interface SessionHost {
   readonly bridges: () => BridgeMap;
   /** By domain, for a successor when this process is killed. */
   readonly rings: FileStore<ServedRing>;
+  /** Guests that were stopped for the moment of a takeover, for a successor when this process is killed in it. */
+  readonly pauses: FileStore<true>;
   /** Workers that go on with guests of a predecessor, until the sessions of these take them over. */
   readonly resumed: Map<number, GuestWorker>;
   readonly emit: (event: BackendEvent) => void;

@@ -5,6 +5,7 @@
  *     lock, stand-in       locks: the daemon that serves, and the standby that is next
  *     function/SBDF        who has a hidden function, and what it was before it was hidden
  *     ring/DOMID           the page and the event channel of a guest that is served
+ *     paused/DOMID         a guest that stands still for the moment in which it is taken from the kernel's back-end
  *     record/SBDF          what requests have changed of a function: mapped, and written without system calls
  *     model/SBDF           on loopback, the function itself
  *     rehearsal-*          scratch directories
@@ -64,7 +65,7 @@ export class StateDirectory {
     }
   }
 
-  folder(name: 'function' | 'ring'): string {
+  folder(name: 'function' | 'ring' | 'paused'): string {
     return join(this.path, name);
   }
 

@@ -1,12 +1,15 @@
 /** What `pciback status` shows: plain data, the same over the library and over the control socket. */
 import type { Sbdf } from '../address.ts';
 import { formatSbdf, formatVdev } from '../address.ts';
-import { xenbusStateName } from '../xenbus/index.ts';
+import { type GuestView, xenbusStateName } from '../xenbus/index.ts';
 import type { GuestSession } from './guest-session.ts';
 import type { Records } from './records.ts';
 import type { Unsaved } from './saver.ts';
 import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
 import { isReachedByDeviceModel } from './waits.ts';
+
+/** Whose back-end serves a guest: this one, or the kernel's xen-pciback, to which it was left. */
+export type ServedBy = 'pciback' | 'kernel';
 
 export interface ExportedStatus {
   readonly sbdf: string;
@@ -21,6 +24,7 @@ export interface ExportedStatus {
 export interface GuestStatus {
   readonly domid: number;
   readonly name: string;
+  readonly servedBy: ServedBy;
   /** Where the back-end's machine stands. */
   readonly state: string;
   readonly backendState: string;
@@ -38,6 +42,8 @@ export interface FunctionStatus {
   readonly sbdf: string;
   readonly state: string;
   readonly owner: number | null;
+  /** Whose back-end serves the owner, when there is one. */
+  readonly servedBy?: ServedBy;
   /** Why it is quarantined, or what has become of it meanwhile; null when it is well. */
   readonly reason: string | null;
 }
@@ -62,6 +68,7 @@ export function guestStatus(session: GuestSession, registry: Registry, records: 
   return {
     domid,
     name: view.name,
+    servedBy: 'pciback',
     state,
     backendState: xenbusStateName(view.state),
     frontendState: xenbusStateName(view.frontendState),
@@ -80,6 +87,32 @@ export function guestStatus(session: GuestSession, registry: Registry, records: 
   };
 }
 
+/** A guest of the kernel's: what its directories say. Nobody here waits for it. */
+export function kernelGuestStatus(domid: number, view: GuestView, registry: Registry): GuestStatus {
+  return {
+    domid,
+    name: view.name,
+    servedBy: 'kernel',
+    state: 'left',
+    backendState: xenbusStateName(view.state),
+    frontendState: xenbusStateName(view.frontendState),
+    functions: (view.devices ?? []).flatMap(({ sbdf, vdev }) => {
+      if (sbdf === undefined) return [];
+      const entry = registry.get(sbdf);
+      return {
+        sbdf: formatSbdf(sbdf),
+        vdev: vdev === undefined ? null : formatVdev(vdev),
+        state: entry ? stateOf(entry) : 'host',
+        requests: 0,
+        denied: 0,
+      };
+    }),
+    reachedBy: isReachedByDeviceModel(view) ? 'device model' : 'front-end',
+    waitingFor: null,
+    waitingSince: null,
+  };
+}
+
 /** Counted by the worker into memory that this thread sees too. */
 function counters(records: Records, sbdf: Sbdf): Pick<ExportedStatus, 'requests' | 'denied'> {
   const record = records.ifAny(sbdf);
@@ -87,13 +120,19 @@ function counters(records: Records, sbdf: Sbdf): Pick<ExportedStatus, 'requests'
   return { requests: record ? record.reads + record.writes : 0, denied: record?.denied ?? 0 };
 }
 
-export function functionStatus(entry: Entry, registry: Registry, problem: string | null): FunctionStatus {
+export function functionStatus(
+  entry: Entry,
+  registry: Registry,
+  { problem, isKernels }: { readonly problem: string | null; readonly isKernels: (domid: number) => boolean },
+): FunctionStatus {
   const { sbdf } = entry.facts;
+  const owner = registry.ownerOf(sbdf) ?? null;
   const failure = stateOf(entry) === 'quarantined' ? contextOf(entry).failure : null;
   return {
     sbdf: formatSbdf(sbdf),
     state: stateOf(entry),
-    owner: registry.ownerOf(sbdf) ?? null,
+    owner,
+    ...(owner === null ? {} : { servedBy: isKernels(owner) ? 'kernel' : 'pciback' }),
     reason: failure?.message ?? problem,
   };
 }

@@ -1,6 +1,7 @@
 /**
  * What the back-end writes into its own directory. Every write first looks, in the same transaction, whether the directory
- * is still there: a toolstack that has removed it must not find it made anew.
+ * is still there: a toolstack that has removed it must not find it made anew. The last thing before the transaction is ended is a look
+ * at whose directory it is. Another back-end that writes there before the end has reached xenstored makes the transaction fail.
  */
 import type { FunctionFailure } from '../../machines/function.ts';
 import { type Sbdf, formatVdev, parseSbdf } from '../address.ts';
@@ -16,13 +17,19 @@ import {
 } from '../xenbus/index.ts';
 import type { BegunTransaction, XenstoreAccess, XenstoreClient } from '../xenstore/index.ts';
 import { errnoOf } from './errno.ts';
+import type { Fence } from './fence.ts';
+
+const open: Pick<Fence, 'check'> = { check: () => undefined };
 
 export class XenbusWriter {
   readonly #xenstore: XenstoreClient;
   readonly #domid: number;
   readonly #base: string;
+  readonly #fence: Pick<Fence, 'check'>;
 
-  constructor(xenstore: XenstoreClient, domid: number) {
+  /** Every method rejects with KERNEL-BACKEND where the fence is closed. */
+  constructor(xenstore: XenstoreClient, domid: number, fence: Pick<Fence, 'check'> = open) {
+    this.#fence = fence;
     this.#xenstore = xenstore;
     this.#domid = domid;
     this.#base = backendPath(domid);
@@ -110,6 +117,7 @@ export class XenbusWriter {
       await tx.write(errorReasonPath(this.#domid), reason);
       await tx.write(errorRemedyPath(this.#domid), remedy);
       await tx.write(errorPath(this.#domid), `${errnoOf(reason)} ${message}`);
+      this.#fence.check();
     });
   }
 
@@ -123,7 +131,9 @@ export class XenbusWriter {
       // Behind the write that this goes out with.
       process.nextTick(onAsked);
       const state = await asked;
-      if (state !== undefined) await write(tx, parseXenbusState(state));
+      if (state === undefined) return;
+      await write(tx, parseXenbusState(state));
+      this.#fence.check();
     }, begun);
   }
 }

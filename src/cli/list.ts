@@ -1,5 +1,5 @@
 import { className, describe, loadNames, type ResetMethod } from '../host/functions.ts';
-import type { BackendStatus, GuestStatus } from '../index.ts';
+import type { BackendStatus, GuestStatus, ServedBy } from '../index.ts';
 import type { ControlClient, FunctionReport } from '../monitor/index.ts';
 import { PcibackError } from '../errors.ts';
 import { defineCommand, loopbackOption } from './command.ts';
@@ -7,6 +7,7 @@ import { warn } from './failure.ts';
 import { askInventory } from './inventory.ts';
 import type { Output } from './output.ts';
 import { type Cell, formatTable } from './table.ts';
+import { servedByKernel } from './status.ts';
 import { connectIfRunning, leftHidden } from './target.ts';
 
 /** A function of the host, and what the daemon does with it. */
@@ -26,6 +27,8 @@ interface ListedFunction {
   readonly owner: number | null;
   /** How that domain reaches it. */
   readonly reachedBy: GuestStatus['reachedBy'] | null;
+  /** Whose back-end serves that domain. */
+  readonly servedBy: ServedBy | null;
   /** Why it is quarantined, or silent. */
   readonly reason: string | null;
   readonly resetMethods: readonly string[];
@@ -44,14 +47,22 @@ function merge(
 ): readonly ListedFunction[] {
   const names = loadNames(functions.filter(isKnown));
   const known = new Map(status?.functions.map((each) => [each.sbdf, each]));
+  const ofKernel = new Map<string, number>();
+  for (const { servedBy, domid, functions: theirs } of status?.guests ?? []) {
+    if (servedBy === 'kernel') for (const each of theirs) ofKernel.set(each.sbdf, domid);
+  }
   return functions.map((report) => {
     const { sbdf, vendor, device, classCode, driver, resetMethods, origin } = report;
     const { problem } = report;
     const {
       state = problem === null ? 'host' : 'silent',
-      owner = null,
+      owner: its = null,
       reason = null,
+      servedBy: by,
     } = known.get(sbdf) ?? {};
+    // Those that were never taken from the host a toolstack has given to the guest by itself.
+    const owner = its ?? ofKernel.get(sbdf) ?? null;
+    const servedBy = by ?? (its === null ? (owner === null ? null : 'kernel') : 'pciback');
     const reachedBy = status?.guests.find(({ domid }) => domid === owner)?.reachedBy ?? null;
     return {
       sbdf,
@@ -64,6 +75,7 @@ function merge(
       state,
       owner,
       reachedBy,
+      servedBy,
       reason: reason ?? problem,
       resetMethods,
       origin,
@@ -93,10 +105,11 @@ const askResetMethods = (
     }),
   );
 
-function stateCell({ state, owner, reachedBy, reason }: ListedFunction, output: Output): Cell {
+function stateCell({ state, owner, servedBy, reachedBy, reason }: ListedFunction, output: Output): Cell {
   if (owner !== null) {
+    const by = servedBy === 'kernel' ? `, ${servedByKernel}` : '';
     const how = reachedBy === 'device model' ? ', device model' : '';
-    const text = `domain ${owner}${how}${reason === null ? '' : `, ${reason}`}`;
+    const text = `domain ${owner}${by}${how}${reason === null ? '' : `, ${reason}`}`;
     return { text, styled: output.style('cyan', text) };
   }
   if (state === 'host') return '-';
@@ -112,7 +125,7 @@ function stateCell({ state, owner, reachedBy, reason }: ListedFunction, output: 
 export const list = defineCommand({
   operands: '',
   arity: [0, 0],
-  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has, quarantined for one whose reset failed; and of a function that does not answer it says so, with its power state.
+  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has (and that the kernel serves that guest, when it does), quarantined for one whose reset failed; and of a function that does not answer it says so, with its power state.
 
 With a running daemon the functions are those that it serves, otherwise those under /sys/bus/pci.`,
   examples: [

@@ -18,6 +18,9 @@ export async function askStatus(
   }
 }
 
+/** What is said of a guest that is left to the kernel. */
+export const servedByKernel = "served by the kernel's xen-pciback";
+
 /** What keeps a guest from its next step; nothing, or one line. */
 function standing({ reachedBy, waitingFor, waitingSince }: GuestStatus): readonly string[] {
   const hvm = reachedBy === 'device model';
@@ -32,9 +35,10 @@ function standing({ reachedBy, waitingFor, waitingSince }: GuestStatus): readonl
 const mostOfName = 64;
 
 function guestLines(guest: GuestStatus): readonly string[] {
-  const { domid, name, backendState, frontendState, functions } = guest;
+  const { domid, name, servedBy, backendState, frontendState, functions } = guest;
   const called = name ? ` (${cutToColumns(plain(name), mostOfName)})` : '';
-  const head = `domain ${domid}${called}: back-end ${backendState}, front-end ${frontendState}`;
+  const by = servedBy === 'kernel' ? `${servedByKernel}; ` : '';
+  const head = `domain ${domid}${called}: ${by}back-end ${backendState}, front-end ${frontendState}`;
   const row = ({ sbdf, vdev, state, requests, denied }: ExportedStatus): string[] => [
     sbdf,
     vdev ?? '-',

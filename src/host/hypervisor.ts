@@ -240,6 +240,19 @@ export class Hypervisor {
   }
 
   /**
+   * How long the processors of a domain have run so far, in whole seconds.
+   * @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say.
+   */
+  processorSeconds(domid: number): number {
+    return said(this.#native.processorSeconds(domid), `how long domain ${domid} has run`);
+  }
+
+  /** Stops a domain, or undoes that; pauses are counted: 0, or a negative errno. */
+  pauseDomain(domid: number, pause: boolean): number {
+    return this.#native.pauseDomain(domid, pause);
+  }
+
+  /**
    * Whether an IOMMU confines the DMA of functions. False on the loopback platform, where nothing does DMA.
    * @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say.
    */

@@ -108,7 +108,27 @@ export class LoopbackPlatform implements Platform {
     return text.startsWith('dying') ? 'dying' : 'running';
   }
 
+  processorSeconds(): number {
+    return 0;
+  }
+
+  pauseDomain(): void {
+    // The processes of a guest are nobody's to stop.
+  }
+
   /** There is no kernel in a directory. */
+  kernelBinds(): boolean {
+    return false;
+  }
+
+  async awaitKernel(): Promise<void> {
+    // It will not.
+  }
+
+  kernelKnows(): boolean {
+    return false;
+  }
+
   kernelServes(): boolean {
     return false;
   }

@@ -82,6 +82,8 @@ export interface NativeHypervisor {
   portPermission(domid: number, first: number, count: number, allow: boolean): number;
   irqPermission(domid: number, pirq: number, allow: boolean): number;
   domainState(domid: number): number;
+  processorSeconds(domid: number): number;
+  pauseDomain(domid: number, pause: boolean): number;
   hasIommu(): number;
   close(): void;
 }

@@ -182,6 +182,16 @@ export interface Platform {
    */
   deassign(domid: number, sbdf: Sbdf): void;
   domainState(domid: number): DomainState;
+  /** How long the processors of a domain have run so far, in seconds; 0 where nobody counts. Throws HYPERCALL-FAILED. */
+  processorSeconds(domid: number): number;
+  /** Stops a domain, or undoes that. Pauses are counted, those of a toolstack too. Throws HYPERCALL-FAILED. */
+  pauseDomain(domid: number, pause: boolean): void;
+  /** Whether the host's own back-end picks up the PCI device of every guest, some moments after it was made. */
+  kernelBinds(): boolean;
+  /** Resolves when it has picked up the device whose directory has just been made, or when it will not. */
+  awaitKernel(domid: number): Promise<void>;
+  /** Whether the host knows the PCI device of a guest, with or without a driver. */
+  kernelKnows(domid: number): boolean;
   /** Whether the host's own back-end has picked up the PCI device of a guest. */
   kernelServes(domid: number): boolean;
   /** Takes the PCI device of a guest from the host's own back-end, which leaves its directory in Closed. */

@@ -18,7 +18,7 @@ import {
 import { type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { functionsThatVanishWith, refuseInUse, usersOf } from './in-use.ts';
-import { kernelServes, takeFromKernel } from './kernel-backend.ts';
+import { awaitKernel, kernelBinds, kernelKnows, kernelServes, takeFromKernel } from './kernel-backend.ts';
 import {
   assign,
   assignedToAnother,
@@ -206,6 +206,28 @@ export class XenPlatform implements Platform {
 
   domainState(domid: number): DomainState {
     return this.#hypervisor.domainState(domid);
+  }
+
+  processorSeconds(domid: number): number {
+    return this.#hypervisor.processorSeconds(domid);
+  }
+
+  pauseDomain(domid: number, pause: boolean): void {
+    const result = this.#hypervisor.pauseDomain(domid, pause);
+    if (result !== 0)
+      throw hypercallFailed(`Xen does not ${pause ? 'pause' : 'unpause'} domain ${domid}`, result);
+  }
+
+  kernelBinds(): boolean {
+    return kernelBinds(this.#host);
+  }
+
+  async awaitKernel(domid: number): Promise<void> {
+    await awaitKernel(this.#host, domid);
+  }
+
+  kernelKnows(domid: number): boolean {
+    return kernelKnows(this.#host, domid);
   }
 
   kernelServes(domid: number): boolean {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { makePool } from '../../src/backend/pool.ts';
+import { pauseStore } from '../../src/backend/pause.ts';
 import { Registry } from '../../src/backend/registry.ts';
 import type { SessionHost } from '../../src/backend/session-host.ts';
 import { ringStore } from '../../src/backend/resume.ts';
@@ -24,6 +25,7 @@ export function sessionHost({ directory, store }: Loopback, platform: Platform) 
     topology: 'vpci',
     bridges: () => new BridgeMap([]),
     rings: ringStore(join(directory, 'state/ring')),
+    pauses: pauseStore(join(directory, 'state/paused')),
     resumed: new Map(),
     emit: (event) => events.push(event),
   };

@@ -41,7 +41,7 @@ describe('what the next step of a guest depends on', () => {
     const silent = Object.keys(guestMachine.config.states ?? {}).filter(
       (state) => waitOf(state, contextIn(state, { view: view(Connected, Connected) })) === null,
     );
-    expect(silent).toEqual(['connected', 'released']);
+    expect(silent).toEqual(['connected', 'released', 'left']);
   });
 
   test('is the front-end of a PV guest, and nobody for an HVM guest unless a front-end comes after all', () => {

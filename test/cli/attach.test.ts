@@ -134,6 +134,7 @@ describe('an attach that cannot be', () => {
       {
         domid: 6,
         name: 'db',
+        servedBy: 'pciback',
         state: 'connected',
         backendState: 'Connected',
         frontendState: 'Connected',

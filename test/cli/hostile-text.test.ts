@@ -100,6 +100,7 @@ describe('the name of a guest', () => {
       {
         domid: 5,
         name: hostile,
+        servedBy: 'pciback',
         state: 'initialised',
         backendState: 'Initialised',
         frontendState: 'Initialising',

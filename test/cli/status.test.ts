@@ -9,6 +9,7 @@ beforeEach(async () => {
     {
       domid: 5,
       name: 'web',
+      servedBy: 'pciback',
       state: 'initialised',
       backendState: 'Initialised',
       frontendState: 'Initialising',
@@ -19,7 +20,7 @@ beforeEach(async () => {
     },
   ];
   host.functions = [
-    { sbdf: '0000:03:00.0', state: 'bound', owner: 5, reason: null },
+    { sbdf: '0000:03:00.0', state: 'bound', owner: 5, servedBy: 'pciback', reason: null },
     { sbdf: '0000:04:00.0', state: 'hidden', owner: null, reason: null },
     { sbdf: '0000:05:00.0', state: 'quarantined', owner: null, reason: 'it did not come back' },
   ];
@@ -107,5 +108,47 @@ it('tells list who has what', async () => {
     'hidden',
     'quarantined',
     '-',
+  ]);
+});
+
+it('says of a guest that is left to the kernel who serves it, in status and in list', async () => {
+  const theirs = { sbdf: '0000:06:00.0', vdev: '0000:00:00.00', state: 'host', requests: 0, denied: 0 };
+  host.guests = [
+    {
+      domid: 7,
+      name: 'db',
+      servedBy: 'kernel',
+      state: 'left',
+      backendState: 'Connected',
+      frontendState: 'Connected',
+      functions: [theirs, { ...theirs, sbdf: '0000:04:00.0', state: 'hidden' }],
+      reachedBy: 'front-end',
+      waitingFor: null,
+      waitingSince: null,
+    },
+  ];
+  host.functions = [{ sbdf: '0000:04:00.0', state: 'hidden', owner: 7, servedBy: 'kernel', reason: null }];
+  const shown = await runHere(['status'], host.env);
+  expect(shown).toContain(
+    "domain 7 (db): served by the kernel's xen-pciback; back-end Connected, front-end Connected",
+  );
+  expect(shown).not.toContain('waiting');
+  const rows = (await runHere(['list'], host.env)).split('\n').slice(1);
+  expect(rows.map((row) => row.split(/ {2,}/)[4])).toEqual([
+    '-',
+    '-',
+    '-',
+    "domain 7, served by the kernel's xen-pciback",
+    '-',
+    "domain 7, served by the kernel's xen-pciback",
+  ]);
+  const listed = JSON.parse((await run(['list', '--json'], host.env)).stdout) as {
+    sbdf: string;
+    owner: number | null;
+    servedBy: string | null;
+  }[];
+  expect(listed.filter(({ owner }) => owner !== null)).toEqual([
+    expect.objectContaining({ sbdf: '0000:04:00.0', owner: 7, servedBy: 'kernel' }),
+    expect.objectContaining({ sbdf: '0000:06:00.0', owner: 7, servedBy: 'kernel' }),
   ]);
 });

@@ -89,6 +89,20 @@ const calls: Record<string, Case> = {
     call: ['irqPermission', 5, 23, false],
     asked: 'xc_domain_irq_permission 5 23 0',
   },
+  'a domain stopped': { call: ['pauseDomain', 5, true], asked: 'xc_domain_pause 5' },
+  'a domain that goes on': { call: ['pauseDomain', 5, false], asked: 'xc_domain_unpause 5' },
+  'the processor time of a domain': {
+    call: ['processorSeconds', 7],
+    asked: 'xc_domain_getinfolist 7 1',
+    script: 'next_domid=7 ran=2999999999',
+    result: 2,
+  },
+  'the processor time of a domain that is absent': {
+    call: ['processorSeconds', 7],
+    asked: 'xc_domain_getinfolist 7 1',
+    script: 'next_domid=8 ran=2999999999',
+    result: 0,
+  },
   'an IOMMU': { call: ['hasIommu'], asked: 'xc_physinfo', script: 'capabilities=0x4', result: true },
   'no IOMMU': { call: ['hasIommu'], asked: 'xc_physinfo', script: 'capabilities=0xfffffffb', result: false },
 };
@@ -123,6 +137,8 @@ describe('operations', () => {
     xc_domain_iomem_permission: [['memoryPermission', 5, 0n, 1n, true]],
     xc_domain_ioport_permission: [['portPermission', 5, 0, 1, true]],
     xc_domain_irq_permission: [['irqPermission', 5, 23, true]],
+    xc_domain_pause: [['pauseDomain', 5, true]],
+    xc_domain_unpause: [['pauseDomain', 5, false]],
   };
 
   test('what Xen turns down comes back as its errno, and nothing is tried in its place', async () => {
@@ -158,6 +174,7 @@ describe('operations', () => {
     [['portPermission', 5, 0x10000, 1, true], 'first must be an integer from 0 to 65535'],
     [['portPermission', 5, 0, 0, true], 'count must be an integer from 1 to 65536'],
     [['irqPermission', 5, 23, 1], 'allow must be true or false'],
+    [['pauseDomain', 5, 1], 'pause must be true or false'],
     [['mapGsi', 5, -1], 'interrupt must be an integer from 0'],
   ];
 

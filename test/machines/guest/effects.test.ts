@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type GuestEvent, type Position, guestMachine } from '../../../machines/guest.ts';
 import { PcibackError } from '../../../src/errors.ts';
 import { type GuestView, XenbusState, absentView } from '../../../src/xenbus/index.ts';
-import { done, failed, follow } from '../pairs.ts';
+import { done, failed, follow, leafStates } from '../pairs.ts';
 import { another, contextIn, machine, sbdf, view, working } from './support.ts';
 
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
@@ -52,6 +52,19 @@ describe('when an effect is done', () => {
     expect(
       follow(machine, 'adopting', contextIn('adopting'), done(guestMachine, 'adopting', output)).state,
     ).toBe(position);
+  });
+});
+
+describe("when the kernel's own back-end has the guest", () => {
+  const kernels = new PcibackError('KERNEL-BACKEND', 'the kernel serves it', 'nothing');
+  const states = leafStates(guestMachine).filter((state) => state !== 'left' && state !== 'released');
+
+  test.each(working)('%s, which is refused, ends the session', (state) => {
+    expect(follow(machine, state, contextIn(state), failed(guestMachine, state, kernels)).state).toBe('left');
+  });
+
+  test.each(states)('%s ends the session when it is told', (state) => {
+    expect(follow(machine, state, contextIn(state), { type: 'handedOver' }).state).toBe('left');
   });
 });
 

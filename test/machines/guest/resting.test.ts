@@ -92,6 +92,7 @@ const resting: Record<string, Resting> = {
     offline: 'releasing',
   },
   released: { frontend: {} },
+  left: { frontend: {} },
 };
 
 /** A front-end state that moves nothing in a resting state, to tell the other events apart from. */

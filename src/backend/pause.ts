@@ -1,0 +1,76 @@
+/** Guests are stopped for the moment in which their back-end changes: what they do not see they cannot take for its end. */
+import type { Platform } from '../host/platform.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
+import { lastDomid, parseDecimal } from '../xenbus/index.ts';
+import { FileStore, type StoreOptions } from './store.ts';
+
+/** Milliseconds that a guest is stopped at most: the kernel resets functions meanwhile, and one of these may hang. */
+const longestPause = 30_000;
+
+type Pausing = Pick<Platform, 'pauseDomain'>;
+
+export const pauseStore = (directory: string, options?: StoreOptions): FileStore<true> =>
+  new FileStore(directory, (value): value is true => value === true, options);
+
+/**
+ * Does some work while a domain stands still, and lets it go on whatever comes of that. Rejects when the domain cannot be paused, or
+ * with what the work rejects with.
+ */
+export async function whilePaused<T>(
+  platform: Pausing,
+  pauses: Pick<FileStore<true>, 'put' | 'delete'>,
+  domid: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const key = String(domid);
+  // Known before it is so: a domain that a killed daemon left standing would stand for ever.
+  pauses.put(key, true);
+  try {
+    platform.pauseDomain(domid, true);
+  } catch (error) {
+    pauses.delete(key);
+    throw error;
+  }
+  let isPaused = true;
+  const goOn = (): void => {
+    if (!isPaused) return;
+    isPaused = false;
+    platform.pauseDomain(domid, false);
+    pauses.delete(key);
+  };
+  const timer = setTimeout(() => attempt(goOn), longestPause);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+    attempt(goOn);
+  }
+}
+
+/** Lets domains go on that a killed daemon has left standing. */
+export function endPauses(
+  platform: Pausing,
+  pauses: FileStore<true>,
+  emit: (event: BackendEvent) => void,
+): void {
+  const damaged: string[] = [];
+  // The name says it all.
+  for (const key of [...pauses.load((name) => damaged.push(name)).keys(), ...damaged]) {
+    const domid = parseDecimal(key, lastDomid);
+    if (domid === undefined) continue;
+    try {
+      platform.pauseDomain(domid, false);
+    } catch (error) {
+      emit(makeEvent('warning', { domid, ...failureDetails(error) }));
+    }
+    pauses.delete(key);
+  }
+}
+
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // The domain is gone; or else the next daemon finds that it was stopped.
+  }
+}
