@@ -1,4 +1,5 @@
 /** Guests are stopped for the moment in which their back-end changes: what they do not see they cannot take for its end. */
+import { PcibackError } from '../errors.ts';
 import type { Platform } from '../host/platform.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/index.ts';
 import { lastDomid, parseDecimal } from '../xenbus/index.ts';
@@ -18,7 +19,7 @@ export const pauseStore = (directory: string, options?: StoreOptions): FileStore
  */
 export async function whilePaused<T>(
   platform: Pausing,
-  pauses: Pick<FileStore<true>, 'put' | 'delete'>,
+  pauses: Pick<FileStore<true>, 'put' | 'delete' | 'isSaved'>,
   domid: number,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -26,6 +27,7 @@ export async function whilePaused<T>(
   // Known before it is so: a domain that a killed daemon left standing would stand for ever.
   pauses.put(key, true);
   try {
+    if (!pauses.isSaved(key)) throw notSaved(domid);
     platform.pauseDomain(domid, true);
   } catch (error) {
     pauses.delete(key);
@@ -66,6 +68,13 @@ export function endPauses(
     pauses.delete(key);
   }
 }
+
+const notSaved = (domid: number): PcibackError =>
+  new PcibackError(
+    'STATE-NOT-SAVED',
+    `domain ${domid} is not stopped while no file can say that it is`,
+    'see that the state directory can be written',
+  );
 
 function attempt(work: () => void): void {
   try {

@@ -1,5 +1,5 @@
 /** Guests that the kernel's own back-end has: when one is taken from it, and what is left alone when it is not. */
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { endPauses, pauseStore } from '../../src/backend/pause.ts';
@@ -72,6 +72,20 @@ describe('a guest is taken from the kernel', () => {
     await guests.follow([5]);
     expect(platform.done).toEqual([]);
     expect(told('warning')).toMatchObject([{ domid: 5, message: 'Xen does not pause it' }]);
+    expect(platform.serves.has(5)).toBe(true);
+  });
+
+  test('or left to it when no file can say for the next daemon that it stands still', async () => {
+    const { loopback, platform, guests, begin, told } = await kernelHost();
+    await begin(5, Initialising);
+    platform.serves.add(5);
+    const paused = join(loopback.directory, 'state/paused');
+    await rm(paused, { recursive: true, force: true });
+    await mkdir(join(loopback.directory, 'state'), { recursive: true });
+    await writeFile(paused, 'in the way');
+    await guests.follow([5]);
+    expect(platform.done).toEqual([]);
+    expect(told('warning')).toMatchObject([{ domid: 5, reason: 'STATE-NOT-SAVED' }]);
     expect(platform.serves.has(5)).toBe(true);
   });
 
