@@ -20,6 +20,7 @@ import {
   type FilterMode,
   FunctionRecord,
   compileFilter,
+  isInD3hot,
   quiesce,
 } from '../src/config-space/index.ts';
 import { PcibackError } from '../src/errors.ts';
@@ -28,10 +29,8 @@ import type { Belongings, HostFunction, Platform, ReadableFunction } from '../sr
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
 import type { Assignment, FromWorker } from './messages.ts';
 import { isMilestone } from './milestone.ts';
+import { Recovery } from './recovery.ts';
 import { resetForGuest, resetToHidden, restoreForGuest } from './reset.ts';
-
-/** Milliseconds until a function that came out of D3hot may be touched (PCI Power Management 1.2, 5.4.1). */
-const d3hotRecovery = 10;
 
 interface Opened {
   readonly hardware: HostFunction;
@@ -48,9 +47,12 @@ export class AssignedFunction implements ExportedFunction {
   readonly #actor: Actor<typeof functionMachine>;
   readonly #report: (report: FromWorker) => void;
   readonly #others: () => readonly Belongings[];
+  readonly #recovery = new Recovery(() => this.#restoreContext());
   #opened: Opened | undefined;
   #mappedRecord: ArrayBuffer | undefined;
   #resets: Promise<unknown> = Promise.resolve();
+  /** Its guest comes to an end: nothing lets it reach for memory any more. */
+  #isQuiesced = false;
   #state: FunctionState;
   #cause = 'adopted';
   /** Vectors that the hypervisor did not give. */
@@ -142,6 +144,8 @@ export class AssignedFunction implements ExportedFunction {
   }
 
   quiesce(): void {
+    this.#isQuiesced = true;
+    this.#recovery.cancel();
     if (this.#opened) quiesce(this.#opened.hardware);
   }
 
@@ -188,6 +192,7 @@ export class AssignedFunction implements ExportedFunction {
   /** Leaves the function as it is. */
   letGo(): void {
     this.#actor.stop();
+    this.#recovery.cancel();
     this.#opened?.hardware.close();
     this.#opened = undefined;
     this.#unmapRecord();
@@ -218,7 +223,10 @@ export class AssignedFunction implements ExportedFunction {
     if (this.#opened) return this.#opened;
     const hardware = this.#platform.openFunction(this.sbdf);
     try {
-      this.#opened = { hardware, filter: this.#filterBefore(hardware, record) };
+      const filter = this.#filterBefore(hardware, record);
+      this.#opened = { hardware, filter };
+      // Its worker died before it was restored.
+      if (filter.record.contextLost) this.#recovery.begin();
       return this.#opened;
     } catch (error) {
       hardware.close();
@@ -232,7 +240,7 @@ export class AssignedFunction implements ExportedFunction {
     const table = compileFilter(seized, mode);
     return new ConfigFilter(table, hardware, this.#record(record, table), {
       resetRequested: () => this.#send({ type: 'flr' }),
-      contextLost: () => this.#restoreContext(),
+      contextLost: () => this.#recovery.begin(),
     });
   }
 
@@ -254,20 +262,18 @@ export class AssignedFunction implements ExportedFunction {
   }
 
   /**
-   * Out of D3hot the function is as after power-up; what the guest may not write is brought back for it. A function that has been taken
-   * away meanwhile gets nothing back, and one of which that fails is reset.
+   * Out of D3hot the function is as after power-up. A function that has been taken away meanwhile gets nothing back, one that is in D3hot
+   * again only when it leaves that, and one of which it fails is reset.
    */
   #restoreContext(): void {
-    setTimeout(() => {
-      const opened = this.#opened;
-      if (!opened || !this.isExported || opened.filter.record.resetting) return;
-      try {
-        restoreForGuest(opened.hardware, opened.filter);
-      } catch {
-        opened.filter.record.resetting = true;
-        this.#resumeReset();
-      }
-    }, d3hotRecovery);
+    const { hardware, filter } = this.#open('adopted');
+    if (!this.isExported || filter.record.resetting || isInD3hot(filter)) return;
+    try {
+      restoreForGuest(hardware, filter);
+    } catch {
+      filter.record.resetting = true;
+      this.#resumeReset();
+    }
   }
 
   /**
@@ -276,11 +282,13 @@ export class AssignedFunction implements ExportedFunction {
    */
   #reset(byGuest: boolean): Promise<ResetOutcome> {
     const { hardware, filter } = this.#open('adopted');
+    this.#recovery.cancel();
     if (!byGuest) quiesce(hardware);
     const before = this.#resets;
     const outcome = (async () => {
       await before;
-      if (byGuest) return resetForGuest(hardware, filter, () => this.#state === 'connected.flr');
+      const isWanted = (): boolean => this.#state === 'connected.flr' && !this.#isQuiesced;
+      if (byGuest) return resetForGuest(hardware, filter, isWanted);
       return this.#takeBack(hardware);
     })();
     this.#resets = outcome.catch(() => undefined);

@@ -9,6 +9,7 @@ import { formatSbdf } from '../src/address.ts';
 import {
   type ConfigAccess,
   type ConfigFilter,
+  type Image,
   type Mismatch,
   type Seized,
   hasPendingTransactions,
@@ -48,11 +49,18 @@ export async function resetForGuest(
   return outcome;
 }
 
-/** Brings back what a function forgot on its way out of D3hot. */
+/**
+ * Brings back what a function forgot on its way out of D3hot, but for registers that its guest has written since. Throws RESET-FAILED when
+ * the function does not take it; its decoding and bus mastering stay off then.
+ */
 export function restoreForGuest(hardware: HostFunction, filter: ConfigFilter): void {
-  restoreConfig(hardware, filter.table.seized.config);
+  const { record, table } = filter;
+  const { config } = table.seized;
+  restoreConfig(hardware, config, (offset, size) => record.isOwn(offset, size));
+  requireRestored(hardware, config, 'on its way out of D3hot');
   restoreVectors(hardware, filter);
   reapply(filter);
+  filter.contextRestored();
 }
 
 function restoreVectors(hardware: HostFunction, { record }: ConfigFilter): void {
@@ -74,8 +82,7 @@ async function reset(hardware: HostFunction, { config, virtualFunction }: Seized
     throw failed(hardware, `it did not come back from its reset (${method})`, 'switch its slot off and on');
   }
   restoreConfig(hardware, config);
-  const [first, ...more] = verifyConfig(hardware, config);
-  if (first) throw failed(hardware, differs([first, ...more]), 'switch its slot off and on');
+  requireRestored(hardware, config, 'after its reset');
   return { method, milliseconds: Math.round(performance.now() - begin) };
 }
 
@@ -95,12 +102,18 @@ async function until(condition: () => boolean, patience: number): Promise<boolea
   return true;
 }
 
+function requireRestored(hardware: HostFunction, config: Image, when: string): void {
+  const mismatches = verifyConfig(hardware, config);
+  if (mismatches.length === 0) return;
+  throw failed(hardware, `${when} ${differs(mismatches)}`, 'switch its slot off and on');
+}
+
 const differs = (mismatches: readonly Mismatch[]): string =>
-  `after its reset ${mismatches
+  mismatches
     .map(
       ({ name, expected, actual }) => `${name} is 0x${actual.toString(16)}, not 0x${expected.toString(16)}`,
     )
-    .join(', ')}`;
+    .join(', ');
 
 const failed = (hardware: HostFunction, what: string, remedy: string): PcibackError =>
   new PcibackError('RESET-FAILED', `${formatSbdf(hardware.sbdf)}: ${what}`, remedy);

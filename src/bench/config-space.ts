@@ -32,10 +32,11 @@ function sampleFilter(mode: FilterMode): ConfigFilter {
   const { hardware, seized } = sampleFunction();
   const table = compileFilter(seized, mode);
   const record = FunctionRecord.create(new ArrayBuffer(recordSize), table.initialCommand);
-  return new ConfigFilter(table, hardware, record, {
+  const filter: ConfigFilter = new ConfigFilter(table, hardware, record, {
     resetRequested: () => undefined,
-    contextLost: () => undefined,
+    contextLost: () => filter.contextRestored(),
   });
+  return filter;
 }
 
 function median(access: Access): number {

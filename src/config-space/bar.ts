@@ -93,7 +93,9 @@ export const barRule: WriteRule = {
     const sizing = (value | (table.bars.typeMasks[bar] ?? 0)) === -1;
     if (!sizing) {
       if (value !== (address | 0)) filter.deny(offset);
-      else if (hardware.read(offset, 4) !== address) hardware.write(offset, 4, address);
+      // One that has lost its context gets all of it back, when it may be touched.
+      else if (!record.contextLost && hardware.read(offset, 4) !== address)
+        hardware.write(offset, 4, address);
     }
     record.sizing = sizing ? record.sizing | (1 << bar) : record.sizing & ~(1 << bar);
     filter.showBar(bar);

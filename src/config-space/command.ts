@@ -10,12 +10,16 @@
  * Address decoding goes on in hardware when the guest first asks for it and is never switched off again: a function that
  * does not answer makes the host's access fail, and on some chipsets the host (XSA-120, and its addendum CVE-2015-8553).
  * The guest sees its own bits nevertheless. What it can really switch is bus mastering and memory-write-and-invalidate.
+ *
+ * A function that has lost its context would decode addresses that nobody gave it. Until it is restored all of the register is a
+ * shadow, and `reapplyCommand` does what the guest wanted meanwhile.
  */
 import { WireError } from '../ring/layout.ts';
 import type { ConfigAccess } from './access.ts';
 import { Command, Header, Pm } from './bits.ts';
 import type { ConfigFilter } from './filter.ts';
 import { wordAt } from './image.ts';
+import type { FilterMode } from './mode.ts';
 import { losesContext } from './pm.ts';
 import { InterruptKind } from './record.ts';
 import { type Blueprint, register, type Register, type WriteRule } from './register.ts';
@@ -50,14 +54,35 @@ function set(hardware: ConfigAccess, from: number, to: number): number {
   return to;
 }
 
+/** Bits that a guest of this mode can change in hardware, beside decoding and INTx. */
+const forwardedBits = ({ permissive }: FilterMode): number =>
+  permissive ? guestBits : guestBits & ~withheldBits;
+
+/** What the register of a function that has lost its context will show once it is restored. */
+export function restoredCommand({ record, table }: ConfigFilter): number {
+  const seizeds = guestBits & ~forwardedBits(table.mode);
+  return (record.commandShadow & ~seizeds) | (table.initialCommand & seizeds);
+}
+
 /** A function that is to decode must be in D0. PME_Status is written as zero: it is cleared by writing one. */
 function wake(filter: ConfigFilter): void {
   const { hardware, table } = filter;
   if (table.powerControl === 0) return;
   const control = hardware.read(table.powerControl, 2);
   if ((control & Pm.stateMask) === 0) return;
+  const forgets = losesContext(control, 0);
+  if (forgets) filter.loseContext();
   hardware.write(table.powerControl, 2, control & ~(Pm.stateMask | Pm.pmeStatus));
-  if (losesContext(control, 0)) filter.effects.contextLost();
+  if (forgets) filter.effects.contextLost();
+}
+
+/** Of a function that has lost its context nothing is switched: what the guest wants is noted, and shown to it. */
+function note(filter: ConfigFilter, offset: number, value: number): void {
+  const { record, table } = filter;
+  record.enabled = (value & decodeBits) !== 0;
+  record.commandShadow = value;
+  filter.showCommand();
+  if (((value ^ table.initialCommand) & guestBits & ~forwardedBits(table.mode)) !== 0) filter.deny(offset);
 }
 
 /**
@@ -77,6 +102,10 @@ const commandRule: WriteRule = {
     const { hardware, record, table } = filter;
     let value = wanted;
     if (!record.enabled && (value & decodeBits) !== 0) wake(filter);
+    if (record.contextLost) {
+      note(filter, offset, value);
+      return WireError.success;
+    }
     let now = hardware.read(Header.command, 2);
 
     if ((value & decodeBits) !== 0) {
@@ -101,7 +130,7 @@ const commandRule: WriteRule = {
     }
 
     record.commandShadow = value;
-    filter.showCommand(value);
+    filter.showCommand();
     if (!table.mode.permissive) {
       if (((value ^ now) & withheldBits) !== 0) filter.deny(offset);
     } else if (now !== value) {
@@ -116,20 +145,21 @@ const commandRule: WriteRule = {
  * and resets leave bus mastering off.
  */
 export function reapplyCommand({ hardware, record, table }: ConfigFilter): void {
+  if ((record.commandShadow & Command.memoryWriteInvalidate) !== 0 && !fitCacheLine(hardware)) {
+    record.commandShadow &= ~Command.memoryWriteInvalidate;
+  }
   const own =
-    Command.master |
-    Command.memoryWriteInvalidate |
+    forwardedBits(table.mode) |
     (table.mode.interruptControl && record.interruptKind === InterruptKind.none ? Command.intxDisable : 0);
   const now = hardware.read(Header.command, 2);
   set(hardware, now, (now & ~own) | (record.commandShadow & own) | (record.enabled ? table.decode : 0));
 }
 
 export function commandRegister({ seized, mode }: Blueprint): Register {
-  const forwarded = mode.permissive ? guestBits : guestBits & ~withheldBits;
   return register('Command', Header.command, 2, {
     live: guestBits,
     shown: wordAt(seized.config, Header.command),
     rule: commandRule,
-    reaches: forwarded | decodeFor(seized) | (mode.interruptControl ? Command.intxDisable : 0),
+    reaches: forwardedBits(mode) | decodeFor(seized) | (mode.interruptControl ? Command.intxDisable : 0),
   });
 }

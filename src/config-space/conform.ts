@@ -60,7 +60,7 @@ function takeInHand({ identity, mode }: VectorSequence, hardware: WriteLog): Con
   const record = FunctionRecord.create(new ArrayBuffer(recordSize), table.initialCommand);
   const filter: ConfigFilter = new ConfigFilter(table, hardware, record, {
     resetRequested: () => filter.resetFinished(),
-    contextLost: () => undefined,
+    contextLost: () => filter.contextRestored(),
   });
   return filter;
 }

@@ -11,6 +11,7 @@ import { WireError } from '../ring/layout.ts';
 import type { AccessSize, ConfigAccess, ReadTable } from './access.ts';
 import { barCount } from './bar.ts';
 import { Header } from './bits.ts';
+import { restoredCommand } from './command.ts';
 import type { CompiledFilter } from './compile.ts';
 import { widthMask } from './image.ts';
 import type { FunctionRecord } from './record.ts';
@@ -24,8 +25,8 @@ export interface FilterEffects {
    */
   resetRequested(): void;
   /**
-   * The function went from D3hot to D0 and reset itself on the way (No_Soft_Reset is clear; PM 1.2, 5.4.1). A guest can
-   * bring back what it may write; the rest should be restored 10 ms from now.
+   * The function has been told to go from D3hot to D0 and resets itself on the way (No_Soft_Reset is clear; PM 1.2, 5.4.1). It is to
+   * be restored 10 ms from now; until `contextRestored` is called, the command register is a shadow.
    */
   contextLost(): void;
 }
@@ -40,6 +41,7 @@ export class ConfigFilter {
   /** Offset of the dword register that the last write was denied, in whole or in part; -1 when it was not. */
   lastDenied = -1;
   readonly #shown: Uint32Array;
+  readonly #live: Uint32Array;
 
   /** `record` says where the guest stands: a new one, or the one that an earlier process left. */
   constructor(table: CompiledFilter, hardware: ConfigAccess, record: FunctionRecord, effects: FilterEffects) {
@@ -48,13 +50,15 @@ export class ConfigFilter {
     this.record = record;
     this.effects = effects;
     this.#shown = new Uint32Array(table.shown.length);
+    this.#live = new Uint32Array(table.live.length);
     this.refresh();
   }
 
   /** Takes over what the record says; to be called when the record was reset for the next guest. */
   refresh(): void {
     this.#shown.set(this.table.shown);
-    this.showCommand(this.record.commandShadow);
+    this.#live.set(this.table.live);
+    this.showCommand();
     for (let bar = 0; bar < barCount; bar++) this.showBar(bar);
     this.value = 0;
     this.lastDenied = -1;
@@ -62,12 +66,24 @@ export class ConfigFilter {
 
   /** For who answers reads in our place: what `read` would answer, out of the same memory. */
   get readTable(): ReadTable {
-    const { live, length } = this.table;
-    return { length, live, shown: this.#shown, ...this.record.shared };
+    return { length: this.table.length, live: this.#live, shown: this.#shown, ...this.record.shared };
+  }
+
+  /** The function is about to forget its registers: from here on nothing lets it loose before they are restored. */
+  loseContext(): void {
+    this.record.loseContext();
+    this.showCommand();
+  }
+
+  /** Its registers are restored, and its guest has back what it had switched on. */
+  contextRestored(): void {
+    this.record.contextRestored();
+    this.showCommand();
   }
 
   /** The reset that the guest asked for is done (or will never be), and the configuration restored. */
   resetFinished(): void {
+    this.contextRestored();
     this.record.resetting = false;
   }
 
@@ -110,7 +126,7 @@ export class ConfigFilter {
   view(offset: number, size: number): number {
     const register = offset >>> 2;
     const shift = bitShift(offset);
-    const live = ((this.table.live[register] ?? 0) >>> shift) & widthMask(size);
+    const live = ((this.#live[register] ?? 0) >>> shift) & widthMask(size);
     const shown = ((this.#shown[register] ?? 0) >>> shift) & widthMask(size) & ~live;
     return live === 0 ? shown : (this.hardware.read(offset, size as AccessSize) & live) | shown;
   }
@@ -125,10 +141,17 @@ export class ConfigFilter {
     this.record.countDenied(offset);
   }
 
-  /** Makes reads of the command register show this shadow, in the bits that are not the hardware's. */
-  showCommand(shadow: number): void {
+  /**
+   * Makes reads of the command register show its shadow in the bits that are not the hardware's. While the context is lost none of them
+   * is: what the register will hold is shown.
+   */
+  showCommand(): void {
+    const { record, table } = this;
     const register = Header.command >>> 2;
-    this.#shown[register] = ((this.#shown[register] ?? 0) & ~0xffff) | shadow;
+    const live = record.contextLost ? 0 : (table.live[register] ?? 0) & 0xffff;
+    const shown = record.contextLost ? restoredCommand(this) : record.commandShadow;
+    this.#live[register] = ((this.#live[register] ?? 0) & ~0xffff) | live;
+    this.#shown[register] = ((this.#shown[register] ?? 0) & ~0xffff) | shown;
   }
 
   /** Makes reads of a BAR show its address or, while the guest sizes it, its size. */
@@ -184,6 +207,7 @@ export class ConfigFilter {
     const wanted = value & widthMask(size);
     if (this.table.mode.permissive) {
       this.hardware.write(offset, size as AccessSize, wanted >>> 0);
+      if (this.record.contextLost) this.record.noteOwn(offset, size);
       return WireError.success;
     }
     const current = this.view(offset, size);

@@ -68,19 +68,25 @@ function setIntx({ hardware, record, table }: ConfigFilter, on: boolean): void {
   change(hardware, Header.command, Command.intxDisable, on ? own : Command.intxDisable);
 }
 
-/** Switches the function's single MSI vector on, and INTx off, or the other way round. */
+/** Switches the function's single MSI vector on, and INTx off, or the other way round; after a loss of context, `reapply` does. */
 export function setMsi(filter: ConfigFilter, on: boolean): void {
+  if (!filter.record.contextLost) writeMsi(filter, on);
+}
+
+/** The same for MSI-X, with no vector masked by the function as a whole. */
+export function setMsix(filter: ConfigFilter, on: boolean): void {
+  if (!filter.record.contextLost) writeMsix(filter, on);
+}
+
+export function writeMsi(filter: ConfigFilter, on: boolean): void {
   const { hardware, table } = filter;
   if (on) setIntx(filter, false);
   change(hardware, table.msiControl, Msi.enable | Msi.multipleMessageEnable, on ? Msi.enable : 0);
   if (!on) setIntx(filter, true);
 }
 
-/**
- * Switches MSI-X on with no vector masked by the function as a whole, and INTx off, or the other way round. Xen takes nothing
- * but 16-bit writes of this word.
- */
-export function setMsix(filter: ConfigFilter, on: boolean): void {
+/** Xen takes nothing but 16-bit writes of the control word. */
+export function writeMsix(filter: ConfigFilter, on: boolean): void {
   const { hardware, table } = filter;
   if (on) setIntx(filter, false);
   change(hardware, table.msixControl, Msix.enable | Msix.functionMask, on ? Msix.enable : 0);

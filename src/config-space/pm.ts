@@ -10,6 +10,7 @@
  */
 import { WireError } from '../ring/layout.ts';
 import { Pm } from './bits.ts';
+import type { ConfigFilter } from './filter.ts';
 import { wordAt } from './image.ts';
 import {
   type Blueprint,
@@ -34,6 +35,10 @@ function canEnter(capabilities: number, from: number, to: number): boolean {
 export const losesContext = (control: number, to: number): boolean =>
   (control & Pm.stateMask) === Pm.d3hot && to === 0 && (control & Pm.noSoftReset) === 0;
 
+/** Whether the function is where it may only be told to come back to D0. One that does not answer looks like that. */
+export const isInD3hot = ({ hardware, table }: ConfigFilter): boolean =>
+  table.powerControl !== 0 && (hardware.read(table.powerControl, 2) & Pm.stateMask) === Pm.d3hot;
+
 const controlRule: WriteRule = {
   meaning: 'power state and data select; PME_Status is cleared by writing one',
   apply(filter, { offset }, value) {
@@ -44,11 +49,13 @@ const controlRule: WriteRule = {
     const capabilities = wordAt(table.seized.config, offset - Pm.control + Pm.capabilities);
     const allowed = canEnter(capabilities, from, to);
 
+    const forgets = losesContext(current, to);
+    if (forgets) filter.loseContext();
     const selected = (current & ~guestBits) | (value & guestBits);
     const next = allowed ? (selected & ~Pm.stateMask) | to : selected;
     if (next !== current || (value & Pm.pmeStatus) !== 0) hardware.write(offset, 2, next);
 
-    if (losesContext(current, to)) filter.effects.contextLost();
+    if (forgets) filter.effects.contextLost();
     if (!allowed || ((value ^ current) & Pm.pmeEnable) !== 0) filter.deny(offset);
     return allowed ? WireError.success : WireError.accessDenied;
   },

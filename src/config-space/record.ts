@@ -5,13 +5,14 @@
  *      byte                                                                                   bytes
  *     0x000  magic "PCIB" | layout version | generation | command register's shadow         16
  *     0x010  enabled | sizing, a bit per BAR | reset wanted | interrupts                    16
- *     0x020  vectors held | unused                                                          32
+ *     0x020  vectors held | context lost | unused                                           32
  *     0x040  reads | writes | denied writes | failed interrupt requests   (float64)         32
  *     0x060  where the function stands, as the control plane has noted it last (float64)   8
  *     0x068  unused                                                                        152
  *     0x100  pirq of each vector held                                     (uint32)         512
  *     0x300  MSI-X table entry of each vector held                        (uint16)         256
- *     0x400  unused                                                                       1024
+ *     0x400  bytes that the guest wrote since the context was lost, a bit each              512
+ *     0x600  unused                                                                        512
  *     0x800  denied writes of each dword register, no further than 65535  (uint16)        2048
  *    0x1000  bits of each dword register that such writes asked to change (uint32)        4096
  *
@@ -48,6 +49,7 @@ const Word = {
   resetting: 6,
   interrupts: 7,
   vectors: 8,
+  contextLost: 9,
 } as const;
 const Counter = { reads: 0, writes: 1, denied: 2, failures: 3 } as const;
 
@@ -55,6 +57,7 @@ const counterBytes = 0x040;
 const lifeBytes = 0x060;
 const pirqBytes = 0x100;
 const entryBytes = 0x300;
+const ownBytes = 0x400;
 const denialBytes = 0x800;
 const refusalBytes = 0x1000;
 const dwordRegisters = 1024;
@@ -75,6 +78,7 @@ export class FunctionRecord {
   readonly #counters: Float64Array;
   readonly #pirqs: Uint32Array;
   readonly #entries: Uint16Array;
+  readonly #own: Uint8Array;
   readonly #denials: Uint16Array;
   readonly #refusals: Int32Array;
 
@@ -86,6 +90,7 @@ export class FunctionRecord {
     this.#counters = new Float64Array(buffer, counterBytes, 4);
     this.#pirqs = new Uint32Array(buffer, pirqBytes, maxVectors);
     this.#entries = new Uint16Array(buffer, entryBytes, maxVectors);
+    this.#own = new Uint8Array(buffer, ownBytes, (4 * dwordRegisters) / 8);
     this.#denials = new Uint16Array(buffer, denialBytes, dwordRegisters);
     this.#refusals = new Int32Array(buffer, refusalBytes, dwordRegisters);
     this.shared = {
@@ -115,6 +120,7 @@ export class FunctionRecord {
     this.#counters.fill(0);
     this.#pirqs.fill(0);
     this.#entries.fill(0);
+    this.#own.fill(0);
     this.#denials.fill(0);
     this.#refusals.fill(0);
     this.commandShadow = command;
@@ -158,6 +164,39 @@ export class FunctionRecord {
   }
   set resetting(value: boolean) {
     this.#words[Word.resetting] = value ? 1 : 0;
+  }
+
+  /**
+   * The function forgot its registers on the way out of D3hot, or may have by the time that a killed process had got to, and they are not
+   * restored: no address decoding and no bus mastering before they are.
+   */
+  get contextLost(): boolean {
+    return this.#get(Word.contextLost) !== 0;
+  }
+
+  /** Set before the write that makes the function forget. */
+  loseContext(): void {
+    this.#own.fill(0);
+    this.#words[Word.contextLost] = 1;
+  }
+
+  contextRestored(): void {
+    this.#words[Word.contextLost] = 0;
+  }
+
+  /** The guest has written these bytes to the hardware itself; while the context is lost, that is for the restore to respect. */
+  noteOwn(offset: number, size: number): void {
+    for (let at = offset; at < offset + size; at++) {
+      this.#own[at >>> 3] = (this.#own[at >>> 3] ?? 0) | (1 << (at & 7));
+    }
+  }
+
+  /** Whether the guest has written any of these bytes since the context was lost. */
+  isOwn(offset: number, size: number): boolean {
+    for (let at = offset; at < offset + size; at++) {
+      if ((((this.#own[at >>> 3] ?? 0) >>> (at & 7)) & 1) !== 0) return true;
+    }
+    return false;
   }
 
   get interruptKind(): InterruptKind {

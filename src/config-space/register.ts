@@ -80,7 +80,8 @@ export const ignored: WriteRule = {
 export const forwarded: WriteRule = {
   meaning: 'forwarded',
   apply(filter, { offset, size, reaches, clears }, value) {
-    const hardware = filter.hardware;
+    const { hardware, record } = filter;
+    if (record.contextLost) record.noteOwn(offset, size);
     const width = size as AccessSize;
     const fixed = ~reaches & ~clears & widthMask(size);
     if (fixed === 0) {
@@ -91,7 +92,7 @@ export const forwarded: WriteRule = {
     const refused = (value ^ current) & fixed;
     if (refused !== 0) {
       filter.deny(offset);
-      filter.record.noteRefused(offset, refused);
+      record.noteRefused(offset, refused);
     }
     hardware.write(offset, width, ((value & reaches) | (current & fixed)) >>> 0);
     return WireError.success;

@@ -9,7 +9,7 @@ import { extendedCapabilities, findCapability } from './capabilities.ts';
 import { reapplyCommand } from './command.ts';
 import type { ConfigFilter } from './filter.ts';
 import { byteAt, type Image, readImage, valueAt, wordAt } from './image.ts';
-import { setMsi, setMsix } from './interrupts.ts';
+import { writeMsi, writeMsix } from './interrupts.ts';
 import { InterruptKind } from './record.ts';
 
 interface Setting {
@@ -95,8 +95,8 @@ const bridgeSettings: readonly Setting[] = [
 ];
 
 /**
- * Every setting, in the order of restoring: how requests are formed and routed, how large a BAR is before where it lies, and
- * the command register at the end, since it lets the function loose. Registers that only report, and those where a one
+ * Every setting but the command register, which lets the function loose, in the order of restoring: how requests are formed and
+ * routed, and how large a BAR is before where it lies. Registers that only report, and those where a one
  * clears something, are not among them.
  */
 const settings = (config: Image): readonly Setting[] => [
@@ -107,8 +107,9 @@ const settings = (config: Image): readonly Setting[] => [
   ...barSettings(config),
   setting('Latency timer', Header.latencyTimer, 1),
   setting('Cache line size', Header.cacheLineSize, 1),
-  setting('Command', Header.command, 2),
 ];
+
+const commandSetting = setting('Command', Header.command, 2);
 
 /** Everything that a function's registers hold, to be restored after a reset. */
 export const saveConfig = (hardware: ConfigAccess): Image => readImage(hardware);
@@ -127,15 +128,28 @@ export function hasPendingTransactions(hardware: ConfigAccess, config: Image): b
 
 /**
  * Brings the settings of a function back to what `saved` holds, which may be `Seized.config` or come from `saveConfig`. A
- * setting that is as it should be is not written. Interrupts stay off: see `reapply`.
+ * setting that is as it should be is not written, nor one that is to be left alone. Interrupts stay off: see `reapply`. The command
+ * register comes last, and only where every BAR has taken its address.
  */
-export function restoreConfig(hardware: ConfigAccess, saved: Image): void {
+export function restoreConfig(
+  hardware: ConfigAccess,
+  saved: Image,
+  isLeftAlone: (offset: number, size: number) => boolean = () => false,
+): void {
   for (const { name, offset, size } of settings(saved)) {
     let value = valueAt(saved, offset, size);
     if (name === 'PCIe device control') value &= ~Pcie.initiateFlr;
-    if (hardware.read(offset, size) !== value) hardware.write(offset, size, value);
+    if (hardware.read(offset, size) === value || isLeftAlone(offset, size)) continue;
+    hardware.write(offset, size, value);
+  }
+  if (barSettings(saved).some((bar) => !holds(hardware, saved, bar))) return;
+  if (!holds(hardware, saved, commandSetting)) {
+    hardware.write(Header.command, 2, wordAt(saved, Header.command));
   }
 }
+
+const holds = (hardware: ConfigAccess, saved: Image, { offset, size }: Setting): boolean =>
+  hardware.read(offset, size) === valueAt(saved, offset, size);
 
 /** A register that does not hold what it should. */
 export interface Mismatch {
@@ -151,7 +165,7 @@ const vital = (config: Image): readonly Setting[] => [
   setting('Class code and revision', Header.classAndRevision, 4),
   setting('Header type', Header.headerType, 1),
   ...barSettings(config),
-  setting('Command', Header.command, 2),
+  commandSetting,
 ];
 
 /** Compares a function after a reset with what it was; nothing is returned when all is well. */
@@ -169,7 +183,7 @@ export function verifyConfig(hardware: ConfigAccess, saved: Image): readonly Mis
  */
 export function reapply(filter: ConfigFilter): void {
   const kind = filter.record.interruptKind;
-  if (kind === InterruptKind.msi) setMsi(filter, true);
-  if (kind === InterruptKind.msix) setMsix(filter, true);
+  if (kind === InterruptKind.msi) writeMsi(filter, true);
+  if (kind === InterruptKind.msix) writeMsix(filter, true);
   reapplyCommand(filter);
 }

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatSbdf, type Sbdf } from '../address.ts';
 import type { AccessSize } from '../config-space/access.ts';
+import { CapabilityId, Pm } from '../config-space/bits.ts';
+import { findCapability } from '../config-space/capabilities.ts';
 import { PcibackError } from '../errors.ts';
 import { type MappedModel, mapModel } from './model-file.ts';
 import type { FunctionFacts, HostFunction } from './platform.ts';
@@ -32,8 +34,8 @@ const realTime: Delay = (milliseconds) => sleep(milliseconds);
 const Condition = { faults: 0, resets: 1 } as const;
 
 /**
- * A function that is a file: its registers store what is written but for bits that a one clears, and a reset takes them back to
- * what power-up leaves. Any number of threads and processes may have the same one open, and see each other's writes at once.
+ * A function that is a file: its registers store what is written but for bits that a one clears. A reset takes them back to what power-up
+ * leaves, and so does the way from D3hot to D0 unless the function says No_Soft_Reset (PCI Power Management 1.2, 5.4.1). Any number of threads and processes may have the same one open, and see each other's writes at once.
  */
 export class ModelFunction implements HostFunction {
   readonly facts: FunctionFacts;
@@ -43,6 +45,8 @@ export class ModelFunction implements HostFunction {
   #condition: Uint32Array;
   readonly #unmap: () => void;
   readonly #clearedByOne: Uint8Array;
+  /** Where its power state is; undefined when it has none. */
+  readonly #powerControl: number | undefined;
   readonly #delay: Delay;
 
   constructor(model: MappedModel, delay: Delay = realTime) {
@@ -53,6 +57,8 @@ export class ModelFunction implements HostFunction {
     this.#condition = model.condition;
     this.#unmap = model.unmap;
     this.#clearedByOne = writeOneToClearBits(model.facts.config);
+    const powerManagement = findCapability(model.facts.config, CapabilityId.powerManagement);
+    if (powerManagement !== undefined) this.#powerControl = powerManagement + Pm.control;
     this.#delay = delay;
   }
 
@@ -68,6 +74,7 @@ export class ModelFunction implements HostFunction {
 
   write(offset: number, size: AccessSize, value: number): void {
     if (this.#absent) return;
+    const forgets = this.#isInD3hot;
     for (let byte = 0; byte < size; byte++) {
       const at = offset + byte;
       const written = (value >>> (8 * byte)) & 0xff;
@@ -75,6 +82,14 @@ export class ModelFunction implements HostFunction {
       const kept = this.#registers.getUint8(at) & clearing & ~written;
       this.#registers.setUint8(at, (written & ~clearing) | kept);
     }
+    if (forgets && !this.#isInD3hot) this.#powerUp();
+  }
+
+  /** And will forget its registers when it leaves that. */
+  get #isInD3hot(): boolean {
+    if (this.#powerControl === undefined) return false;
+    const control = this.#registers.getUint8(this.#powerControl);
+    return (control & Pm.stateMask) === Pm.d3hot && (control & Pm.noSoftReset) === 0;
   }
 
   /** Stores a value as the device itself would, past the rules for writing. */

@@ -46,6 +46,7 @@ export class NaiveFunction {
   #shadow: number;
   #isEnabled = false;
   #isResetting = false;
+  #isLost = false;
   #resets = 0;
 
   constructor(
@@ -83,6 +84,26 @@ export class NaiveFunction {
 
   finishReset(): void {
     this.#isResetting = false;
+    this.#isLost = false;
+  }
+
+  /** What it forgot on its way out of D3hot has come back. */
+  recover(): void {
+    if (!this.#isLost) return;
+    this.#isLost = false;
+    if (bit(this.#shadow, 4)) this.#fitCacheLine();
+    let next = 0;
+    for (let index = 0; index < 16; index++) {
+      const isShadow = this.#own.includes(index) || (index === 10 && this.#trust.interruptControl);
+      if (bit(isShadow ? this.#shadow : this.#get(4, 2), index)) next += 2 ** index;
+    }
+    if (next !== this.#get(4, 2)) this.#set(4, 2, next);
+    if (this.#isEnabled) this.#decode();
+  }
+
+  /** Bits of the command register that the guest has in hardware. */
+  get #own(): readonly number[] {
+    return this.#trust.permissive ? [2, 3, 4, 5, 7, 9] : [2, 4];
   }
 
   poke(offset: number, value: number): void {
@@ -253,7 +274,7 @@ export class NaiveFunction {
     let isSizing = false;
     const put = (value: number): number => {
       isSizing = Math.floor(value / 2 ** typeBits) === 2 ** (32 - typeBits) - 1;
-      if (isSizing || value !== address || this.#get(offset, 4) === address) return 0;
+      if (isSizing || this.#isLost || value !== address || this.#get(offset, 4) === address) return 0;
       return this.#set(offset, 4, address);
     };
     this.#field(offset, 4, put, () => (isSizing ? length : address));
@@ -263,9 +284,26 @@ export class NaiveFunction {
     let value = 0;
     for (let index = 0; index < 16; index++) {
       const isHardware = [2, 3, 4, 5, 7, 9].includes(index);
-      if (bit(isHardware ? this.#get(4, 2) : this.#shadow, index)) value += 2 ** index;
+      const hardware = this.#isLost && this.#own.includes(index) ? this.#shadow : this.#hardwareCommand;
+      if (bit(isHardware ? hardware : this.#shadow, index)) value += 2 ** index;
     }
     return value;
+  }
+
+  get #hardwareCommand(): number {
+    return this.#isLost ? this.#word(4) : this.#get(4, 2);
+  }
+
+  #decode(): void {
+    for (const { kind } of this.#resources) {
+      if (kind === 'io') this.#command(0, true);
+      else if (kind !== 'rom') this.#command(1, true);
+    }
+  }
+
+  #fitCacheLine(): void {
+    const line = this.#get(0x0c, 1);
+    if (line < 16 || line % 16 > 0) this.#set(0x0c, 1, 16);
   }
 
   #command(index: number, on: boolean): void {
@@ -276,10 +314,14 @@ export class NaiveFunction {
   #putCommand(value: number): number {
     if (bit(value, 0) || bit(value, 1)) {
       if (!this.#isEnabled) this.#wake();
-      for (const { kind } of this.#resources) {
-        if (kind === 'io') this.#command(0, true);
-        else if (kind !== 'rom') this.#command(1, true);
-      }
+    }
+    if (this.#isLost) {
+      this.#isEnabled = bit(value, 0) || bit(value, 1);
+      this.#shadow = value;
+      return 0;
+    }
+    if (bit(value, 0) || bit(value, 1)) {
+      this.#decode();
       this.#isEnabled = true;
     } else if (this.#isEnabled) {
       this.#command(2, false);
@@ -287,8 +329,7 @@ export class NaiveFunction {
     }
     this.#command(2, bit(value, 2));
     if (bit(value, 4) && !bit(this.#shadow, 4)) {
-      const line = this.#get(0x0c, 1);
-      if (line < 16 || line % 16 > 0) this.#set(0x0c, 1, 16);
+      this.#fitCacheLine();
       this.#command(4, true);
     }
     if (!bit(value, 4) && bit(this.#shadow, 4)) this.#command(4, false);
@@ -311,6 +352,7 @@ export class NaiveFunction {
     const { pm } = this.#layout;
     if (pm === undefined) return;
     const now = this.#get(pm + 4, 2);
+    this.#isLost ||= now % 4 === 3 && !bit(now, 3);
     if (now % 4 !== 0) this.#set(pm + 4, 2, (now % 0x8000) - (now % 4));
   }
 
@@ -347,6 +389,7 @@ export class NaiveFunction {
       const isGuests = [9, 10, 11, 12, 15].includes(index) || (index < 2 && !isRefused);
       if (bit(isGuests ? value : now, index)) next += 2 ** index;
     }
+    this.#isLost ||= state === 3 && wanted === 0 && !bit(now, 3);
     if (next !== now || bit(value, 15)) this.#set(pm + 4, 2, next);
     return isRefused ? -3 : 0;
   }

@@ -14,6 +14,7 @@ import {
   recordSize,
   seize,
 } from '../../src/config-space/index.ts';
+import { reapplyCommand } from '../../src/config-space/command.ts';
 import { WriteLog } from '../../src/config-space/ram.ts';
 import { NaiveFunction } from './naive-model.ts';
 import { type Deed, randomDeeds, randomFunction, type RandomFunction, resolve } from './random-function.ts';
@@ -89,6 +90,10 @@ class Pair {
       naive.poke(deed.offset, deed.value);
     } else if (deed.do === 'die') {
       this.#die();
+    } else if (deed.do === 'recover') {
+      if (this.#filter.record.contextLost) reapplyCommand(this.#filter);
+      this.#filter.contextRestored();
+      naive.recover();
     } else {
       this.#filter.resetFinished();
       naive.finishReset();

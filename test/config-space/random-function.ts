@@ -221,7 +221,9 @@ export type Deed =
   | { readonly do: 'poke'; readonly offset: number; readonly value: number }
   /** The process dies, and another one takes over. */
   | { readonly do: 'die' }
-  | { readonly do: 'finish reset' };
+  | { readonly do: 'finish reset' }
+  /** The time is up after which a function that came out of D3hot may be touched. */
+  | { readonly do: 'recover' };
 
 const bars = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24, 0x30, 0x38];
 
@@ -299,6 +301,7 @@ export const randomDeeds: fc.Arbitrary<readonly Deed[]> = fc.array(
     },
     { weight: 2, arbitrary: fc.constant({ do: 'die' as const }) },
     { weight: 2, arbitrary: fc.constant({ do: 'finish reset' as const }) },
+    { weight: 2, arbitrary: fc.constant({ do: 'recover' as const }) },
   ),
   { minLength: 40, maxLength: 150, size: 'max' },
 );

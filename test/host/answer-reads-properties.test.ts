@@ -94,6 +94,8 @@ test.each([
             read(offset, deed.size);
           } else if (deed.do === 'poke') {
             file.write(deed.offset, 1, deed.value);
+          } else if (deed.do === 'recover') {
+            filter.contextRestored();
           } else if (deed.do === 'finish reset') {
             filter.resetFinished();
           }

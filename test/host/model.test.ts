@@ -182,6 +182,29 @@ describe('the directory of models', () => {
   });
 });
 
+describe('the way from D3hot to D0', () => {
+  const power = 0xcc;
+
+  it('leaves power-up values', () => {
+    const fn = modelled(nic);
+    fn.write(power, 2, 3);
+    expect(fn.read(0x10, 4)).not.toBe(0);
+    fn.write(power, 1, 0);
+    expect([fn.read(0x10, 4), fn.read(0x04, 2), fn.read(power, 2) & 3, fn.resets]).toEqual([0, 0, 0, 0]);
+  });
+
+  it.each([
+    ['of a function that says No_Soft_Reset', 0x000b],
+    ['when it was D2', 0x0002],
+  ])('leaves everything as it is %s', (_, from) => {
+    const fn = modelled(nic);
+    const before = fn.read(0x10, 4);
+    fn.write(power, 2, from);
+    fn.write(power, 2, from & ~3);
+    expect(fn.read(0x10, 4)).toBe(before);
+  });
+});
+
 describe('a reset', () => {
   it('leaves power-up values, whatever was written before', async () => {
     const fn = modelled(nic);
