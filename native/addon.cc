@@ -1,4 +1,5 @@
 // What JavaScript sees of native/. src/host/native.ts gives it types.
+#include "attribute_write.h"
 #include "config_file.h"
 #include "front.h"
 #include "hypervisor.h"
@@ -108,6 +109,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("mapFile", Napi::Function::New<map_file_for_js>(env, "mapFile"));
   exports.Set("unmapFile", Napi::Function::New<unmap_file_for_js>(env, "unmapFile"));
   exports.Set("hasVanished", Napi::Function::New<has_vanished>(env, "hasVanished"));
+  exports.Set("writeAttribute", Napi::Function::New<write_attribute>(env, "writeAttribute"));
+  exports.Set("whenReleased", Napi::Function::New<when_released>(env, "whenReleased"));
+  exports.Set("isHeld", Napi::Function::New<is_held>(env, "isHeld"));
   exports.Set("lockFile", Napi::Function::New<lock_file_for_js>(env, "lockFile"));
   exports.Set("waitForLock", Napi::Function::New<wait_for_lock>(env, "waitForLock"));
   exports.Set("goAhead", Napi::Function::New<go_ahead>(env, "goAhead"));

@@ -3,6 +3,7 @@
     'target_name': 'pciback',
     'sources': [
       'addon.cc',
+      'attribute_write.cc',
       'back_end.cc',
       'config_file.cc',
       'event_loop_watch.cc',
@@ -39,5 +40,11 @@
     'cflags_cc': ['-std=c++20'],
     # Node unloads an addon with the last worker that used it, but a signal handler must stay where it is.
     'ldflags': ['-Wl,-z,nodelete'],
+  }, {
+    'target_name': 'attribute-writer',
+    'type': 'executable',
+    'sources': ['attribute_writer.cc'],
+    'cflags': ['-Wall', '-Wextra'],
+    'cflags_cc': ['-std=c++20'],
   }],
 }

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const addon = join(here, 'build/Release/pciback.node');
+const products = ['pciback.node', 'attribute-writer'].map((name) => join(here, 'build/Release', name));
 const stamp = join(here, 'build/built-for');
 // Node-API is stable across releases, but libuv, which the addon uses too, makes no such promise.
 const target = `${process.version} ${process.platform} ${process.arch}`;
@@ -14,7 +14,12 @@ const target = `${process.version} ${process.platform} ${process.arch}`;
 if (!isCurrent()) build();
 
 function isCurrent() {
-  if (!existsSync(addon) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== target) return false;
+  if (
+    !products.every((product) => existsSync(product)) ||
+    !existsSync(stamp) ||
+    readFileSync(stamp, 'utf8') !== target
+  )
+    return false;
   const built = statSync(stamp).mtimeMs;
   const sources = readdirSync(here).filter((name) => /\.(cc|h|gyp|mjs)$/.test(name));
   return sources.every((name) => statSync(join(here, name)).mtimeMs <= built);

@@ -39,10 +39,12 @@ void EventLoopWatch::close() {
   });
 }
 
-void call_from_event_loop(napi_env env, napi_value function) {
+void call_from_event_loop(napi_env env, napi_value function, std::initializer_list<napi_value> arguments) {
   napi_value global, result;
   if (napi_get_global(env, &global) != napi_ok) return;
-  if (napi_make_callback(env, nullptr, global, function, 0, nullptr, &result) != napi_pending_exception) return;
+  const auto status =
+      napi_make_callback(env, nullptr, global, function, arguments.size(), arguments.begin(), &result);
+  if (status != napi_pending_exception) return;
   napi_value error;
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }

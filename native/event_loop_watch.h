@@ -5,6 +5,8 @@
 #include <node_api.h>
 #include <uv.h>
 
+#include <initializer_list>
+
 #include "failure.h"
 
 namespace pciback {
@@ -22,6 +24,8 @@ class EventLoopWatch {
   };
 
   static Failure start(napi_env env, int fd, Owner* owner, EventLoopWatch** out);
+  // The event loop may end although this watch is not closed.
+  void unref() { uv_unref(reinterpret_cast<uv_handle_t*>(&poll_)); }
   // Never calls the owner again; the descriptor may be closed at once. The watch deletes itself later.
   void close();
 
@@ -36,6 +40,6 @@ class EventLoopWatch {
 
 // Calls a JavaScript function from the event loop, with microtasks run afterwards. What it throws becomes an uncaught
 // exception, as with any other event; nothing happens when the environment no longer runs JavaScript.
-void call_from_event_loop(napi_env env, napi_value function);
+void call_from_event_loop(napi_env env, napi_value function, std::initializer_list<napi_value> arguments = {});
 
 }  // namespace pciback

@@ -12,14 +12,16 @@ import { type Wanted, requireAttachable } from './backend/attachable.ts';
 import { type EngineOptions, inherit, openEngine } from './backend/engine.ts';
 import { type Explanation, explainEntry, explainFacts } from './backend/explain.ts';
 import { follow } from './backend/follow.ts';
-import { functionsToHide } from './backend/hide-list.ts';
+import { closeAll } from './backend/close-guests.ts';
+import { functionsToHide, hideAll } from './backend/hide-list.ts';
 import type { HideOutcome, UnhideOutcome } from './backend/host-functions.ts';
 import type { QuirkOutcome } from './backend/methods.ts';
 import { startMetrics } from './backend/metrics.ts';
 import { listen } from './backend/listen.ts';
 import type { PciBackendOptions, Succession } from './backend/options.ts';
 import { prepare, provideXenstored, rehearseReplacement } from './backend/prepare.ts';
-import { resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
+import { kernelPatience, waitAtMost } from './backend/patience.ts';
+import { resetLeftHalfway, resetMethodsOf, resetUnowned } from './backend/reset-unowned.ts';
 import { endUnclaimed } from './backend/resume.ts';
 import type { Running } from './backend/running.ts';
 import { StandIns, reignFrom } from './backend/stand-ins.ts';
@@ -357,7 +359,9 @@ export class PciBackend {
     }
     await follow(xenstore, guests, this.#subscriptions, warn);
     await endUnclaimed(inheritance.resumed, inheritance.rings);
-    await Promise.all(guests.sessions().map((session) => session.settled()));
+    resetLeftHalfway(platform, registry, emit).catch(warn);
+    const settled = Promise.all(guests.sessions().map((session) => session.settled()));
+    await waitAtMost(kernelPatience, settled, this.#stopping.signal);
     if (metrics !== undefined) {
       const parts = { records, registry, xenstore, guests, state: () => this.#actor.getSnapshot().value };
       running.metrics = await startMetrics(metrics, parts, this.#outlet.all$);
@@ -384,25 +388,20 @@ export class PciBackend {
     const present = allFunctions(this.inventory).map(({ sbdf }) => sbdf);
     const { functions, warnings } = functionsToHide(this.#options.hide ?? '', present);
     for (const warning of warnings) this.#emit(warning);
-    for (const sbdf of functions) {
-      try {
-        await this.hide(sbdf);
-      } catch (error) {
-        this.#emit(makeEvent('warning', { sbdf, ...failureDetails(error) }));
-      }
-    }
+    const hide = (sbdf: Sbdf): Promise<unknown> => this.hide(sbdf);
+    await hideAll(functions, hide, (event) => this.#emit(event), this.#stopping.signal);
   }
 
   async #drain(): Promise<void> {
     this.#unfollow();
-    const { xenstore, lock, guests, standIns } = this.#running;
+    const { xenstore, lock, guests, registry, standIns } = this.#running;
     await standIns?.end();
     // With nobody to tell it to, guests are not told any more; their functions are given back all the same.
     const unheard = xenstore?.state$
       .pipe(switchMap((state) => (state === 'reconnecting' ? timer(xenstorePatience) : NEVER)))
       .subscribe(() => xenstore.close());
     try {
-      await Promise.all([guests?.close(), ...(guests?.sessions() ?? []).map((session) => session.stop())]);
+      if (guests && registry) await closeAll(guests, registry, (event) => this.#emit(event));
     } finally {
       unheard?.unsubscribe();
       await this.#letGo();
@@ -416,8 +415,9 @@ export class PciBackend {
   async #abandon(): Promise<void> {
     this.#unfollow();
     await this.#running.standIns?.end();
-    await this.#running.guests?.close();
-    for (const session of this.#running.guests?.sessions() ?? []) session.abandon();
+    const { guests } = this.#running;
+    if (guests) await waitAtMost(kernelPatience, guests.close());
+    for (const session of guests?.sessions() ?? []) session.abandon();
     await this.#letGo();
     if (this.#running.startedXenstored && this.#options.platform.kind === 'loopback') {
       await endXenstored(this.#options.platform.directory);

@@ -27,6 +27,7 @@ import { PcibackError } from '../src/errors.ts';
 import { requireAnswer, unmapFile } from '../src/host/index.ts';
 import type { Belongings, HostFunction, Platform, ReadableFunction } from '../src/host/platform.ts';
 import { type ExportedFunction, type Pirqs, revoke } from '../src/ring/index.ts';
+import { LateFunction } from './late-function.ts';
 import type { Assignment, FromWorker } from './messages.ts';
 import { isMilestone } from './milestone.ts';
 import { Recovery } from './recovery.ts';
@@ -83,6 +84,7 @@ export class AssignedFunction implements ExportedFunction {
     const machine = functionMachine.provide({
       actors: {
         bind: fromPromise<void, FunctionContext>(async () => {
+          await platform.underWay(sbdf);
           requireAnswer(this.#open('fresh').hardware);
           platform.assign(domid, this.belongings, others());
         }),
@@ -221,7 +223,7 @@ export class AssignedFunction implements ExportedFunction {
   /** Opens the hardware and puts the filter before it. `fresh`: for a new guest; nothing of the last one's is seen by it. */
   #open(record: 'fresh' | 'adopted'): Opened {
     if (this.#opened) return this.#opened;
-    const hardware = this.#platform.openFunction(this.sbdf);
+    const hardware = this.#openHardware();
     try {
       const filter = this.#filterBefore(hardware, record);
       this.#opened = { hardware, filter };
@@ -242,6 +244,14 @@ export class AssignedFunction implements ExportedFunction {
       resetRequested: () => this.#send({ type: 'flr' }),
       contextLost: () => this.#recovery.begin(),
     });
+  }
+
+  /** Nobody waits for what the kernel still does for an earlier worker: the guest has other functions. */
+  #openHardware(): HostFunction {
+    const length = this.#assignment.seized.config.length > 256 ? 4096 : 256;
+    const open = (): HostFunction => this.#platform.openFunction(this.sbdf);
+    const end = this.#platform.underWay(this.sbdf);
+    return end ? new LateFunction(this.sbdf, length, end, open) : open();
   }
 
   #record(how: 'fresh' | 'adopted', table: CompiledFilter): FunctionRecord {
@@ -288,7 +298,10 @@ export class AssignedFunction implements ExportedFunction {
     const outcome = (async () => {
       await before;
       const isWanted = (): boolean => this.#state === 'connected.flr' && !this.#isQuiesced;
-      if (byGuest) return resetForGuest(hardware, filter, isWanted);
+      if (byGuest) {
+        await ready(hardware);
+        return resetForGuest(hardware, filter, isWanted);
+      }
       return this.#takeBack(hardware);
     })();
     this.#resets = outcome.catch(() => undefined);
@@ -306,6 +319,7 @@ export class AssignedFunction implements ExportedFunction {
         return undefined;
       }
     };
+    await attempt(() => ready(hardware));
     await attempt(() => revoke(this));
     await attempt(() => this.#platform.revoke(this.#domid, this.belongings, this.#others()));
     const outcome = await attempt(() => resetToHidden(hardware, this.#assignment.seized));
@@ -313,6 +327,10 @@ export class AssignedFunction implements ExportedFunction {
     if (outcome && failures.length === 0) return outcome;
     throw asOne(failures.map(failureOf));
   }
+}
+
+async function ready(hardware: HostFunction): Promise<void> {
+  if (hardware instanceof LateFunction) await hardware.ready();
 }
 
 /** Tells of all that failed; the first of it is what to begin with. */

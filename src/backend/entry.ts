@@ -17,6 +17,8 @@ export interface Entry extends Taken {
   readonly mode: FilterMode;
   /** It is being taken from its guest: noted before its worker begins with that. */
   readonly isLeaving?: boolean;
+  /** While it is being reset; RFC 3339, UTC. */
+  readonly resettingSince?: string | null;
 }
 
 interface StoredSnapshot {
@@ -93,6 +95,7 @@ export function isEntry(value: unknown, key: string): value is Entry {
     key === formatSbdf(sbdf) &&
     isFormer(value['former']) &&
     isMode(value['mode']) &&
+    isTextOrNull(value['resettingSince'] ?? null) &&
     isSnapshot(value['snapshot'], sbdf)
   );
 }

@@ -1,6 +1,8 @@
-import type { Sbdf } from '../address.ts';
-import { type BackendEvent, makeEvent } from '../monitor/events.ts';
+import { type Sbdf, formatSbdf } from '../address.ts';
+import { PcibackError } from '../errors.ts';
+import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
 import { matchHideList, parseHideList } from '../toolstack/index.ts';
+import { kernelPatience, waitAtMost } from './patience.ts';
 
 /** The functions of the host that a hide list names, and what is wrong with it: the rest of the list counts. */
 export function functionsToHide(
@@ -21,3 +23,36 @@ export function functionsToHide(
   );
   return { functions, warnings: [...mistakes, ...strangers] };
 }
+
+/**
+ * Hides functions, each for itself: a driver may take as long as it likes to let one go, and neither the others nor the end of the daemon
+ * are to wait for it. What keeps one from being hidden is told.
+ */
+export async function hideAll(
+  functions: readonly Sbdf[],
+  hide: (sbdf: Sbdf) => Promise<unknown>,
+  emit: (event: BackendEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const pending = new Set(functions);
+  const warn = (sbdf: Sbdf, error: unknown): void =>
+    emit(makeEvent('warning', { sbdf, ...failureDetails(error) }));
+  const work = functions.map(async (sbdf) => {
+    try {
+      await hide(sbdf);
+    } catch (error) {
+      warn(sbdf, error);
+    } finally {
+      pending.delete(sbdf);
+    }
+  });
+  if (await waitAtMost(kernelPatience, Promise.all(work), signal)) return;
+  for (const sbdf of pending) warn(sbdf, notLetGo(sbdf));
+}
+
+const notLetGo = (sbdf: Sbdf): PcibackError =>
+  new PcibackError(
+    'TIMED-OUT',
+    `${formatSbdf(sbdf)} is not hidden yet: its driver does not let go of it`,
+    'wait until it does; the kernel log (dmesg) may tell why',
+  );

@@ -234,6 +234,7 @@ export class HostFunctions {
       return { takenBy: platform.driverOf(sbdf) ?? lost.to };
     }
     await registry.giveUp(sbdf, force, async (entry) => {
+      await platform.underWay(sbdf);
       this.#requireUnreached(sbdf);
       await platform.returnToHost(entry);
     });
@@ -275,6 +276,7 @@ export class HostFunctions {
 
   async #take(sbdf: Sbdf, force: boolean, domid: number | undefined): Promise<void> {
     const { platform, registry, emit } = this.#parts;
+    await platform.underWay(sbdf);
     const facts = this.factsOf(sbdf);
     requireExportable(candidate(facts), this.#parts.topology ?? 'vpci');
     requireKnownLayout(facts.config);

@@ -225,7 +225,7 @@ export class Registry {
   update(sbdf: Sbdf, snapshot: Snapshot<unknown>): void {
     const entry = this.#entries.get(sbdf);
     if (!entry) return;
-    const changed = { ...entry, snapshot };
+    const changed = { ...entry, snapshot, resettingSince: resettingSince(entry, snapshot) };
     // What one guest was trusted with says nothing of the next.
     const givenBack = contextOf(entry).owner !== null && stateOf(entry) === 'reset';
     const next = givenBack && contextOf(changed).owner === null ? { ...changed, mode: defaultMode } : changed;
@@ -241,7 +241,8 @@ export class Registry {
     const snapshot = functionMachine.resolveState({ value: 'quarantined', context });
     const actor = createActor(functionMachine, { input: { sbdf }, snapshot });
     const snapshotNow = actor.getPersistedSnapshot();
-    this.#put({ ...this.#expect(sbdf), mode: defaultMode, isLeaving: false, snapshot: snapshotNow });
+    const settled = { mode: defaultMode, isLeaving: false, resettingSince: null };
+    this.#put({ ...this.#expect(sbdf), ...settled, snapshot: snapshotNow });
     this.#disown(sbdf);
   }
 
@@ -282,6 +283,13 @@ function isSameLife(before: Entry, after: Entry): boolean {
     former.owner === present.owner &&
     former.guestAddress === present.guestAddress
   );
+}
+
+/** A reset that is begun again, because whoever began it died, is the same one to whoever waits for it. */
+function resettingSince(entry: Entry, snapshot: Snapshot<unknown>): string | null {
+  const state = stateOf({ ...entry, snapshot });
+  if (state !== 'reset' && state !== 'connected.flr') return null;
+  return (stateOf(entry) === state && entry.resettingSince) || new Date().toISOString();
 }
 
 function quarantined(entry: Entry): PcibackError {

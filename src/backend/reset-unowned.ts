@@ -17,7 +17,7 @@ import {
   resetMethods,
 } from '../host/index.ts';
 import { type BackendEvent, failureDetails, makeEvent } from '../monitor/events.ts';
-import { type Entry, type Registry, contextOf } from './registry.ts';
+import { type Entry, type Registry, contextOf, stateOf } from './registry.ts';
 
 /**
  * Every way to reset a function, and why it can be used or not, first those that a reset would try. A model can be reset in
@@ -53,6 +53,7 @@ export async function resetUnowned(
 ): Promise<ResetOutcome> {
   return registry.whileUnowned(sbdf, async (entry) => {
     const { seized, snapshot } = entry;
+    await platform.underWay(sbdf);
     takeFromLast(platform, registry, entry);
     const hardware = platform.openFunction(sbdf);
     let outcome: ResetOutcome | undefined;
@@ -96,6 +97,19 @@ export async function resetUnowned(
     emit(makeEvent('reset.failed', { sbdf, ...failureDetails(error) }));
     throw error;
   });
+}
+
+/** Resets anew what nobody had when it was being reset by a predecessor that was killed. */
+export async function resetLeftHalfway(
+  platform: Platform,
+  registry: Registry,
+  emit: (event: BackendEvent) => void,
+): Promise<void> {
+  const left = registry
+    .entries()
+    .filter((entry) => stateOf(entry) === 'reset' && registry.ownerOf(entry.facts.sbdf) === undefined);
+  // What came of it has been told by an event.
+  await Promise.allSettled(left.map(({ facts }) => resetUnowned(platform, registry, facts.sbdf, emit)));
 }
 
 /** A guest from which a function could not be taken as a whole may still have some of it. */

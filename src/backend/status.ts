@@ -16,6 +16,8 @@ export interface ExportedStatus {
   /** The address on the guest's bus. */
   readonly vdev: string | null;
   readonly state: string;
+  /** Since when it is being reset; RFC 3339, UTC. Null when it is not. */
+  readonly resettingSince: string | null;
   /** Null while its record cannot be looked at. */
   readonly requests: number | null;
   readonly denied: number | null;
@@ -41,6 +43,8 @@ export interface GuestStatus {
 export interface FunctionStatus {
   readonly sbdf: string;
   readonly state: string;
+  /** Since when it is being reset; RFC 3339, UTC. Null when it is not. */
+  readonly resettingSince: string | null;
   readonly owner: number | null;
   /** Whose back-end serves the owner, when there is one. */
   readonly servedBy?: ServedBy;
@@ -78,6 +82,7 @@ export function guestStatus(session: GuestSession, registry: Registry, records: 
         sbdf: formatSbdf(sbdf),
         vdev: guestAddress === undefined ? null : formatVdev(guestAddress),
         state: entry ? stateOf(entry) : 'gone',
+        resettingSince: entry?.resettingSince ?? null,
         ...counters(records, sbdf),
       };
     }),
@@ -103,6 +108,7 @@ export function kernelGuestStatus(domid: number, view: GuestView, registry: Regi
         sbdf: formatSbdf(sbdf),
         vdev: vdev === undefined ? null : formatVdev(vdev),
         state: entry ? stateOf(entry) : 'host',
+        resettingSince: entry?.resettingSince ?? null,
         requests: 0,
         denied: 0,
       };
@@ -131,6 +137,7 @@ export function functionStatus(
   return {
     sbdf: formatSbdf(sbdf),
     state: stateOf(entry),
+    resettingSince: entry.resettingSince ?? null,
     owner,
     ...(owner === null ? {} : { servedBy: isKernels(owner) ? 'kernel' : 'pciback' }),
     reason: failure?.message ?? problem,

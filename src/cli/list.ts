@@ -7,7 +7,7 @@ import { warn } from './failure.ts';
 import { askInventory } from './inventory.ts';
 import type { Output } from './output.ts';
 import { type Cell, formatTable } from './table.ts';
-import { servedByKernel } from './status.ts';
+import { beingReset, servedByKernel } from './status.ts';
 import { connectIfRunning, leftHidden } from './target.ts';
 
 /** A function of the host, and what the daemon does with it. */
@@ -23,6 +23,8 @@ interface ListedFunction {
   readonly driver: string | null;
   /** `host` while nobody has taken it, `silent` when it does not answer, else `hidden` and what else the daemon calls it. */
   readonly state: string;
+  /** Since when it is being reset; null when it is not. */
+  readonly resettingSince: string | null;
   /** The domain that has it. */
   readonly owner: number | null;
   /** How that domain reaches it. */
@@ -56,6 +58,7 @@ function merge(
     const { problem } = report;
     const {
       state = problem === null ? 'host' : 'silent',
+      resettingSince = null,
       owner: its = null,
       reason = null,
       servedBy: by,
@@ -73,6 +76,7 @@ function merge(
       name: isKnown(report) ? describe(report, names) : 'unknown',
       driver,
       state,
+      resettingSince,
       owner,
       reachedBy,
       servedBy,
@@ -105,7 +109,10 @@ const askResetMethods = (
     }),
   );
 
-function stateCell({ state, owner, servedBy, reachedBy, reason }: ListedFunction, output: Output): Cell {
+function stateCell(listed: ListedFunction, output: Output): Cell {
+  const { state, owner, servedBy, reachedBy, reason, resettingSince } = listed;
+  const reset = beingReset(resettingSince);
+  if (reset !== undefined) return owner ? `domain ${owner}, ${reset}` : reset;
   if (owner !== null) {
     const by = servedBy === 'kernel' ? `, ${servedByKernel}` : '';
     const how = reachedBy === 'device model' ? ', device model' : '';
@@ -125,7 +132,7 @@ function stateCell({ state, owner, servedBy, reachedBy, reason }: ListedFunction
 export const list = defineCommand({
   operands: '',
   arity: [0, 0],
-  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has (and that the kernel serves that guest, when it does), quarantined for one whose reset failed; and of a function that does not answer it says so, with its power state.
+  description: `Lists the PCI functions of this host: address, vendor and device id, class, the driver of the host, state, the ways to reset it, and its name. State is - for a function that the host uses, hidden for one that guests can have, domain N for one that guest N has (and that the kernel serves that guest, when it does), quarantined for one whose reset failed; of a function that is being reset it says since when, and of a function that does not answer it says so, with its power state.
 
 With a running daemon the functions are those that it serves, otherwise those under /sys/bus/pci.`,
   examples: [

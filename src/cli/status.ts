@@ -21,6 +21,10 @@ export async function askStatus(
 /** What is said of a guest that is left to the kernel. */
 export const servedByKernel = "served by the kernel's xen-pciback";
 
+/** What is said of a function that is being reset in place of its state. */
+export const beingReset = (since: string | null | undefined): string | undefined =>
+  since ? `being reset since ${since}` : undefined;
+
 /** What keeps a guest from its next step; nothing, or one line. */
 function standing({ reachedBy, waitingFor, waitingSince }: GuestStatus): readonly string[] {
   const hvm = reachedBy === 'device model';
@@ -39,10 +43,10 @@ function guestLines(guest: GuestStatus): readonly string[] {
   const called = name ? ` (${cutToColumns(plain(name), mostOfName)})` : '';
   const by = servedBy === 'kernel' ? `${servedByKernel}; ` : '';
   const head = `domain ${domid}${called}: ${by}back-end ${backendState}, front-end ${frontendState}`;
-  const row = ({ sbdf, vdev, state, requests, denied }: ExportedStatus): string[] => [
+  const row = ({ sbdf, vdev, state, resettingSince, requests, denied }: ExportedStatus): string[] => [
     sbdf,
     vdev ?? '-',
-    state,
+    beingReset(resettingSince) ?? state,
     String(requests ?? '-'),
     String(denied ?? '-'),
   ];
@@ -65,12 +69,14 @@ function show(status: BackendStatus, output: Output): void {
   }
   if (stateNotSaved) output.print(notSaved(stateNotSaved));
   for (const guest of guests) output.print(['', ...guestLines(guest)]);
-  const free = functions.filter(({ owner }) => owner === null);
+  // Domain 0 stands for the back-end itself.
+  const free = functions.filter(({ owner }) => owner === null || owner === 0);
   if (guests.length === 0) output.print(['', 'no guests; give one a function: pciback attach DOMID SPEC']);
   if (free.length === 0) return;
-  const rows = free.map(({ sbdf, state: its, reason }) => [
+  const rows = free.map(({ sbdf, state: its, resettingSince, reason }) => [
     sbdf,
-    its === 'quarantined' ? { text: its, styled: output.style('red', its) } : its,
+    beingReset(resettingSince) ??
+      (its === 'quarantined' ? { text: its, styled: output.style('red', its) } : its),
     reason ?? '',
   ]);
   output.print(['', ...formatTable(['FUNCTION', 'STATE', 'REASON'], rows, output.width)]);

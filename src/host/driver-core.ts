@@ -98,7 +98,7 @@ export class DriverCore {
 
   async #write(path: string, text: string): Promise<void> {
     try {
-      await this.#root.write(path, text);
+      await this.#root.write(path, text, this.#directory);
     } catch (error) {
       if (!existsSync(this.#directory)) throw noSuchFunction(this.#sbdf, error);
       throw this.#refusal(`writing '${text.trim()}' to ${path}`, error);

@@ -1,8 +1,7 @@
 /** Where a Linux host shows its devices and processes, and how its attributes are written. */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatSbdf, type Sbdf } from '../address.ts';
+import { writeAttribute } from './attribute-writer.ts';
 
 export interface HostRoot {
   /** `/sys`, without a slash at the end. */
@@ -11,25 +10,15 @@ export interface HostRoot {
   readonly proc: string;
   /** `/run`, where udev keeps what it has found on disks; undefined where it is not to be looked at. */
   readonly run?: string;
-  /** Writes an attribute with a single write(2). Rejects with the error of the operating system. */
-  write(path: string, text: string): Promise<void>;
+  /**
+   * Writes an attribute with a single write(2), which can take seconds: the driver that is unbound waits for its hardware. Nothing else
+   * waits for it, but for what has the same directory `held`. Rejects with the error of the operating system.
+   */
+  write(path: string, text: string, held?: string): Promise<void>;
 }
 
 /** This machine. */
 export const linuxHost: HostRoot = { sysfs: '/sys', proc: '/proc', run: '/run', write: writeAttribute };
-
-/**
- * A store can take seconds: the driver that is unbound waits for its hardware. It is opened for writing only, as most of these
- * attributes have no reading side, and without O_CREAT, so that a missing one is ENOENT.
- */
-async function writeAttribute(path: string, text: string): Promise<void> {
-  const file = await open(path, constants.O_WRONLY);
-  try {
-    await file.write(text);
-  } finally {
-    await file.close();
-  }
-}
 
 /** The directory of a function in sysfs: a link to its place in the tree of devices. */
 export const functionDirectory = ({ sysfs }: HostRoot, sbdf: Sbdf): string =>

@@ -54,7 +54,8 @@ export async function awaitKernel(root: HostRoot, domid: number, milliseconds = 
  */
 export async function takeFromKernel(root: HostRoot, domid: number): Promise<void> {
   try {
-    await root.write(join(driverOf(root, domid), 'unbind'), `pci-${domid}-0`);
+    const device = deviceOf(root, domid);
+    await root.write(join(device, 'driver/unbind'), `pci-${domid}-0`, device);
   } catch (cause) {
     // It has let go by itself meanwhile: the device is gone.
     if (!kernelServes(root, domid)) return;

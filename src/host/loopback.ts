@@ -137,6 +137,11 @@ export class LoopbackPlatform implements Platform {
     // It has nothing.
   }
 
+  /** Nothing goes on with a model once its process is gone. */
+  underWay(): Promise<void> | undefined {
+    return undefined;
+  }
+
   openFunction(sbdf: Sbdf): HostFunction {
     return openModel(this.#directory, sbdf, this.#delay, this.#state);
   }

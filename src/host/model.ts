@@ -15,6 +15,8 @@ export const ModelFault = {
   resetFails: 1 << 0,
   /** Somebody pulled the card: every register reads as ones and keeps nothing. */
   absent: 1 << 1,
+  /** A reset does not end before this fault does; nothing is changed until then. */
+  resetHangs: 1 << 2,
 } as const;
 
 /** Milliseconds until a function may be touched again. */
@@ -25,6 +27,9 @@ const recovery: Readonly<Record<string, number>> = {
 };
 /** A bus is reset for 2 ms; then what is behind it has 100 ms until the first access (PCI Express Base 4.0, 6.6.1). */
 const recoveryOfBus = 102;
+
+/** Milliseconds between two looks whether a reset that hangs may end. */
+const pollInterval = 5;
 
 /** Waits for so many milliseconds. */
 export type Delay = (milliseconds: number) => Promise<void>;
@@ -102,6 +107,7 @@ export class ModelFunction implements HostFunction {
   /** A model takes every method, and as long for it as hardware does. Throws RESET-FAILED. */
   async reset(method: string): Promise<void> {
     this.#condition[Condition.resets] = this.resets + 1;
+    while ((this.faults & ModelFault.resetHangs) !== 0) await sleep(pollInterval, undefined, { ref: false });
     if (this.faults === ModelFault.none) this.#powerUp();
     await this.#delay(recovery[method] ?? recoveryOfBus);
     if (this.faults === ModelFault.none) return;

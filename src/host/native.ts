@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { PcibackError } from '../errors.ts';
@@ -145,6 +146,20 @@ export interface NativeAddon {
   unmapFile(buffer: ArrayBuffer): void;
   hasVanished(buffer: ArrayBuffer): boolean;
   lockFile(path: string): (() => void) | false;
+  /**
+   * Has the program `writer` write an attribute as soon as nobody else has the directory `held`. Calls `done` once: with 0, an errno, or
+   * the negative errno with which the program could not be run. Does not keep the event loop alive.
+   */
+  writeAttribute(
+    writer: string,
+    held: string | undefined,
+    path: string,
+    text: string,
+    done: (error: number) => void,
+  ): void;
+  /** Calls `done` as soon as nobody has the directory: with 0, or with an errno when that cannot be told. */
+  whenReleased(held: string, done: (error: number) => void): void;
+  isHeld(held: string): boolean;
   /** Calls `done` once, with what gives the lock up or with a positive errno. Returns what gives the wait up. */
   waitForLock(path: string, done: (unlock: (() => void) | number) => void): () => void;
   /** False when this user may not choose. */
@@ -155,6 +170,7 @@ export interface NativeAddon {
 
 // Where the addon lies, seen from the sources or the bundle, and from the compiled files.
 const places = ['../../native/build/Release/pciback.node', '../../../native/build/Release/pciback.node'];
+const candidates = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
 
 let addon: NativeAddon | undefined;
 
@@ -163,26 +179,29 @@ let addon: NativeAddon | undefined;
  * @throws PcibackError NO-NATIVE-ADDON when it was not built or was built for another Node.js.
  */
 export function nativeAddon(): NativeAddon {
-  addon ??= load(places.map((place) => fileURLToPath(new URL(place, import.meta.url))));
+  addon ??= load(candidates);
   return addon;
 }
 
+/** A program that is built along with the addon. Throws NO-NATIVE-ADDON. */
+export const nativeProgram = (name: 'attribute-writer'): string => join(dirname(find(candidates)), name);
+
 /** Loads the first of these files that exists. Exported for tests. */
-export function load(candidates: readonly string[]): NativeAddon {
-  const remedy =
-    'build it with "npm rebuild pciback" (in a clone: "npm run build"); this needs a C++20 compiler, make and Python 3';
-  const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) {
-    throw new PcibackError(
-      'NO-NATIVE-ADDON',
-      `the native addon was not built: ${candidates.join(', ')}`,
-      remedy,
-    );
-  }
+export function load(files: readonly string[]): NativeAddon {
+  const found = find(files);
   try {
     return createRequire(import.meta.url)(found) as NativeAddon;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new PcibackError('NO-NATIVE-ADDON', `the native addon does not load: ${why}`, remedy, { cause });
+    throw new PcibackError('NO-NATIVE-ADDON', `the native addon does not load: ${why}`, rebuild, { cause });
   }
 }
+
+function find(files: readonly string[]): string {
+  const found = files.find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new PcibackError('NO-NATIVE-ADDON', `the native addon was not built: ${files.join(', ')}`, rebuild);
+}
+
+export const rebuild =
+  'build it with "npm rebuild pciback" (in a clone: "npm run build"); this needs a C++20 compiler, make and Python 3';

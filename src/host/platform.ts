@@ -196,6 +196,11 @@ export interface Platform {
   kernelServes(domid: number): boolean;
   /** Takes the PCI device of a guest from the host's own back-end, which leaves its directory in Closed. */
   takeFromKernel(domid: number): Promise<void>;
+  /**
+   * The end of what the kernel is doing with a function because this process or an earlier one has asked for it: a reset, or taking it from
+   * a driver. Undefined when there is nothing. Until then nobody opens it: the kernel would hold the thread up.
+   */
+  underWay(sbdf: Sbdf): Promise<void> | undefined;
   /** Takes the seized function in hand. Throws NO-SUCH-FUNCTION. */
   openFunction(sbdf: Sbdf): HostFunction;
   /** Maps the page and binds the port. Throws GRANT-FAILED, EVENT-CHANNEL-FAILED or OUT-OF-RESOURCES. `wake` runs on this thread's event loop. */

@@ -28,6 +28,7 @@ export class SysfsFunction implements HostFunction {
   readonly length: 256 | 4096;
   readonly #config: ConfigFile;
   readonly #root: HostRoot;
+  #isBeingReset = false;
 
   /**
    * A function that does not answer can be opened as well: its guest reads ones, and a reset may bring it back.
@@ -58,25 +59,29 @@ export class SysfsFunction implements HostFunction {
     return readResetMethodsOf(this.#root.sysfs, this.sbdf);
   }
 
+  /** While it is reset it does not answer: the kernel would have this thread wait for the end (drivers/pci/access.c, pci_wait_cfg). */
   read(offset: number, size: AccessSize): number {
-    return this.#config.read(offset, size);
+    return this.#isBeingReset ? allOnes(size) : this.#config.read(offset, size);
   }
 
   /** A write that the kernel does not take is lost, like one to hardware that does not answer. */
   write(offset: number, size: AccessSize, value: number): void {
-    this.#config.write(offset, size, value);
+    if (!this.#isBeingReset) this.#config.write(offset, size, value);
   }
 
   /**
-   * The kernel takes the first method of `reset_method` that works; `method` is what is reported. It can take seconds, during
-   * which registers must not be read. Rejects with RESET-FAILED.
+   * The kernel takes the first method of `reset_method` that works; `method` is what is reported. It can take minutes. Rejects with
+   * RESET-FAILED.
    */
   async reset(method: string): Promise<void> {
-    const path = join(functionDirectory(this.#root, this.sbdf), 'reset');
+    const directory = functionDirectory(this.#root, this.sbdf);
+    this.#isBeingReset = true;
     try {
-      await this.#root.write(path, '1');
+      await this.#root.write(join(directory, 'reset'), '1', directory);
     } catch (error) {
       throw this.#resetFailed(method, error);
+    } finally {
+      this.#isBeingReset = false;
     }
   }
 
@@ -99,6 +104,8 @@ export class SysfsFunction implements HostFunction {
     this.#config.close();
   }
 }
+
+const allOnes = (size: AccessSize): number => (size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff);
 
 function openConfig(root: HostRoot, sbdf: Sbdf, File: ConfigFileClass): ConfigFile {
   const directory = functionDirectory(root, sbdf);

@@ -35,6 +35,9 @@ export interface Inventory {
   readonly warnings: readonly PcibackError[];
 }
 
+/** The facts of a function that is not to be read now; undefined for any other. May throw why there are none. */
+export type Instead = (sbdf: Sbdf) => FunctionFacts | undefined;
+
 /** All but what only a look at the whole host can tell; null: nobody has said which methods there are. */
 type Draft = Omit<FunctionFacts, 'resetMethods'> & { readonly resetMethods: readonly string[] | null };
 
@@ -43,7 +46,7 @@ type Draft = Omit<FunctionFacts, 'resetMethods'> & { readonly resetMethods: read
  * itself. In a captured tree every file may be missing but `config`, and links may be plain files. Throws BAD-DIRECTORY when
  * it is none of these; what is wrong with a single function is a warning.
  */
-export function readSysfs(directory: string, origin: 'host' | 'tree'): Inventory {
+export function readSysfs(directory: string, origin: 'host' | 'tree', instead?: Instead): Inventory {
   const devices = devicesDirectory(directory);
   const drafts = new Map<Sbdf, Draft | SilentFunction>();
   const warnings: PcibackError[] = [];
@@ -55,7 +58,7 @@ export function readSysfs(directory: string, origin: 'host' | 'tree'): Inventory
       warnings.push(unusable(path, `there is another ${formatSbdf(sbdf)}`));
       continue;
     }
-    const found = readFunction(path, sbdf, origin);
+    const found = readFunction(path, sbdf, origin, instead);
     // A function that was unplugged since the directory was listed is none.
     if (origin === 'host' && isSilent(found) && !existsSync(path)) continue;
     if (isSilent(found)) warnings.push(found.refusal);
@@ -148,8 +151,15 @@ export function readResetMethodsOf(sysfs: string, sbdf: Sbdf): readonly string[]
   return isSilent(found) ? found.resetMethods : readSysfsFunction(sysfs, sbdf).resetMethods;
 }
 
-function readFunction(directory: string, sbdf: Sbdf, origin: 'host' | 'tree'): Draft | SilentFunction {
+function readFunction(
+  directory: string,
+  sbdf: Sbdf,
+  origin: 'host' | 'tree',
+  instead: Instead = () => undefined,
+): Draft | SilentFunction {
   try {
+    const known = instead(sbdf);
+    if (known) return known;
     const config = readConfig(join(directory, 'config'));
     const vendor = readNumber(join(directory, 'vendor'), 0xffff) ?? identityOf(config).vendor;
     if (answers(config) && vendor !== 0xffff) return readDraft(directory, sbdf, origin, config, vendor);

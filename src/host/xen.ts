@@ -5,6 +5,7 @@ import { CapabilityId, Msix } from '../config-space/bits.ts';
 import { findCapability } from '../config-space/capabilities.ts';
 import { wordAt } from '../config-space/image.ts';
 import { PcibackError } from '../errors.ts';
+import { isWriteUnderWay, writeUnderWay } from './attribute-writer.ts';
 import {
   bindStub,
   changeStub,
@@ -15,7 +16,7 @@ import {
   stubChange,
   unbindStub,
 } from './driver-binding.ts';
-import { type HostRoot, linuxHost } from './host-root.ts';
+import { functionDirectory, type HostRoot, linuxHost } from './host-root.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { functionsThatVanishWith, refuseInUse, usersOf } from './in-use.ts';
 import { awaitKernel, kernelBinds, kernelKnows, kernelServes, takeFromKernel } from './kernel-backend.ts';
@@ -58,6 +59,8 @@ export class XenPlatform implements Platform {
   readonly #hypervisor: Hypervisor;
   readonly #options: XenOptions;
   readonly #host: HostRoot;
+  /** As functions were when they were last looked at. */
+  readonly #known = new Map<Sbdf, FunctionFacts>();
 
   /** Throws NO-XEN, NO-PERMISSION or NO-NATIVE-ADDON. */
   constructor(options: XenOptions, hypervisor = Hypervisor.xen(), host = linuxHost) {
@@ -67,11 +70,24 @@ export class XenPlatform implements Platform {
   }
 
   inventory(): Inventory {
-    return readSysfs(this.#host.sysfs, 'host');
+    const inventory = readSysfs(this.#host.sysfs, 'host', (sbdf) => this.#factsOfBusy(sbdf));
+    for (const facts of inventory.functions) this.#known.set(facts.sbdf, facts);
+    return inventory;
   }
 
   factsOf(sbdf: Sbdf): FunctionFacts {
-    return readSysfsFunction(this.#host.sysfs, sbdf);
+    const facts = this.#factsOfBusy(sbdf) ?? readSysfsFunction(this.#host.sysfs, sbdf);
+    this.#known.set(sbdf, facts);
+    return facts;
+  }
+
+  /** While the kernel is at work with a function, what was known before counts: see `underWay`. Throws FUNCTION-IN-USE without it. */
+  #factsOfBusy(sbdf: Sbdf): FunctionFacts | undefined {
+    if (!isWriteUnderWay(functionDirectory(this.#host, sbdf))) return undefined;
+    const known = this.#known.get(sbdf);
+    if (known) return known;
+    const message = `the kernel is at work with ${formatSbdf(sbdf)}`;
+    throw new PcibackError('FUNCTION-IN-USE', message, 'wait until that is done');
   }
 
   identityOf(sbdf: Sbdf): Pick<FunctionFacts, 'vendor' | 'device'> | null {
@@ -175,6 +191,10 @@ export class XenPlatform implements Platform {
       if (stub !== null && this.driverOf(sbdf) === stub) this.#hold(facts, stub);
       throw error;
     }
+  }
+
+  underWay(sbdf: Sbdf): Promise<void> | undefined {
+    return writeUnderWay(functionDirectory(this.#host, sbdf));
   }
 
   openFunction(sbdf: Sbdf): HostFunction {

@@ -129,7 +129,9 @@ describe('an attach that cannot be', () => {
   });
 
   it('names the guest that has the function', async () => {
-    host.functions = [{ sbdf: '0000:03:00.0', state: 'connected', owner: 6, reason: null }];
+    host.functions = [
+      { sbdf: '0000:03:00.0', state: 'connected', resettingSince: null, owner: 6, reason: null },
+    ];
     host.guests = [
       {
         domid: 6,

@@ -48,7 +48,7 @@ describe('detach', () => {
   });
 
   it('is over only when the daemon has the function back', async () => {
-    const waiting = { sbdf: '0000:03:00.0', state: 'reset', owner: 5, reason: null };
+    const waiting = { sbdf: '0000:03:00.0', state: 'reset', resettingSince: null, owner: 5, reason: null };
     host.functions = [waiting];
     const detached = Promise.all([detach('5', '03:00.0'), follow()]);
     await host.loopback.awaitValue(`${backend}/num_devs`, '2');

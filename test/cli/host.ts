@@ -31,7 +31,13 @@ export const inventory: InventoryReport = {
   warnings: [],
 };
 
-const hidden = (sbdf: string): FunctionStatus => ({ sbdf, state: 'hidden', owner: null, reason: null });
+const hidden = (sbdf: string): FunctionStatus => ({
+  sbdf,
+  state: 'hidden',
+  resettingSince: null,
+  owner: null,
+  reason: null,
+});
 
 export class Host {
   readonly loopback: Loopback;
@@ -40,7 +46,13 @@ export class Host {
     hidden('0000:03:00.0'),
     hidden('0000:03:00.1'),
     hidden('0000:04:00.0'),
-    { sbdf: '0000:05:00.0', state: 'quarantined', owner: null, reason: 'it did not come back' },
+    {
+      sbdf: '0000:05:00.0',
+      state: 'quarantined',
+      resettingSince: null,
+      owner: null,
+      reason: 'it did not come back',
+    },
   ];
   guests: BackendStatus['guests'] = [];
   /** How often the daemon was asked for its status. */

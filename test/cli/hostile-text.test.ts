@@ -104,13 +104,24 @@ describe('the name of a guest', () => {
         state: 'initialised',
         backendState: 'Initialised',
         frontendState: 'Initialising',
-        functions: [{ sbdf: '0000:03:00.0', vdev: hostile, state: 'bound', requests: 12, denied: 3 }],
+        functions: [
+          {
+            sbdf: '0000:03:00.0',
+            vdev: hostile,
+            state: 'bound',
+            resettingSince: null,
+            requests: 12,
+            denied: 3,
+          },
+        ],
         reachedBy: 'front-end',
         waitingFor: `the front-end, ${hostile}`,
         waitingSince: null,
       },
     ];
-    host.functions = [{ sbdf: '0000:05:00.0', state: 'quarantined', owner: null, reason: hostile }];
+    host.functions = [
+      { sbdf: '0000:05:00.0', state: 'quarantined', resettingSince: null, owner: null, reason: hostile },
+    ];
     return host;
   };
 

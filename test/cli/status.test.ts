@@ -13,16 +13,38 @@ beforeEach(async () => {
       state: 'initialised',
       backendState: 'Initialised',
       frontendState: 'Initialising',
-      functions: [{ sbdf: '0000:03:00.0', vdev: '0000:00:00.00', state: 'bound', requests: 12, denied: 3 }],
+      functions: [
+        {
+          sbdf: '0000:03:00.0',
+          vdev: '0000:00:00.00',
+          state: 'bound',
+          resettingSince: null,
+          requests: 12,
+          denied: 3,
+        },
+      ],
       reachedBy: 'front-end',
       waitingFor: 'the front-end, to come up',
       waitingSince: null,
     },
   ];
   host.functions = [
-    { sbdf: '0000:03:00.0', state: 'bound', owner: 5, servedBy: 'pciback', reason: null },
-    { sbdf: '0000:04:00.0', state: 'hidden', owner: null, reason: null },
-    { sbdf: '0000:05:00.0', state: 'quarantined', owner: null, reason: 'it did not come back' },
+    {
+      sbdf: '0000:03:00.0',
+      state: 'bound',
+      resettingSince: null,
+      owner: 5,
+      servedBy: 'pciback',
+      reason: null,
+    },
+    { sbdf: '0000:04:00.0', state: 'hidden', resettingSince: null, owner: null, reason: null },
+    {
+      sbdf: '0000:05:00.0',
+      state: 'quarantined',
+      resettingSince: null,
+      owner: null,
+      reason: 'it did not come back',
+    },
   ];
 });
 
@@ -69,6 +91,24 @@ it('says of an HVM guest that its device model reaches the function, and so does
   expect(listed.map(({ sbdf, reachedBy }) => [sbdf, reachedBy])).toContainEqual(['0000:04:00.0', null]);
 });
 
+it('says of a function that is being reset since when, whoever had it, and so does list', async () => {
+  const [guest] = host.guests;
+  const [exported] = guest?.functions ?? [];
+  if (!guest || !exported) throw new Error('no guest');
+  const [early, late] = ['2026-11-28T12:00:00.000Z', '2026-11-28T12:00:01.000Z'];
+  host.guests = [{ ...guest, functions: [{ ...exported, state: 'connected.flr', resettingSince: early }] }];
+  host.functions = [
+    { sbdf: '0000:03:00.0', state: 'connected.flr', resettingSince: early, owner: 5, reason: null },
+    { sbdf: '0000:04:00.0', state: 'reset', resettingSince: late, owner: 0, reason: null },
+  ];
+  const shown = await runHere(['status'], host.env);
+  expect(shown).toMatch(/^ {2}0000:03:00\.0 .* being reset since 2026-11-28T12:00:00\.000Z /m);
+  expect(shown).toMatch(/^0000:04:00\.0 +being reset since 2026-11-28T12:00:01\.000Z/m);
+  const listed = await runHere(['list'], host.env);
+  expect(listed).toMatch(/0000:03:00\.0 .* domain 5, being reset since 2026-11-28T12:00:00\.000Z /);
+  expect(listed).toMatch(/0000:04:00\.0 .* being reset since 2026-11-28T12:00:01\.000Z /);
+});
+
 it("gives programs the daemon's answer as it is", async () => {
   const { stdout } = await run(['status', '--json'], host.env);
   expect(JSON.parse(stdout)).toEqual(host.status);
@@ -112,7 +152,14 @@ it('tells list who has what', async () => {
 });
 
 it('says of a guest that is left to the kernel who serves it, in status and in list', async () => {
-  const theirs = { sbdf: '0000:06:00.0', vdev: '0000:00:00.00', state: 'host', requests: 0, denied: 0 };
+  const theirs = {
+    sbdf: '0000:06:00.0',
+    vdev: '0000:00:00.00',
+    state: 'host',
+    resettingSince: null,
+    requests: 0,
+    denied: 0,
+  };
   host.guests = [
     {
       domid: 7,
@@ -127,7 +174,16 @@ it('says of a guest that is left to the kernel who serves it, in status and in l
       waitingSince: null,
     },
   ];
-  host.functions = [{ sbdf: '0000:04:00.0', state: 'hidden', owner: 7, servedBy: 'kernel', reason: null }];
+  host.functions = [
+    {
+      sbdf: '0000:04:00.0',
+      state: 'hidden',
+      resettingSince: null,
+      owner: 7,
+      servedBy: 'kernel',
+      reason: null,
+    },
+  ];
   const shown = await runHere(['status'], host.env);
   expect(shown).toContain(
     "domain 7 (db): served by the kernel's xen-pciback; back-end Connected, front-end Connected",
