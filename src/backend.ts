@@ -384,7 +384,7 @@ export class PciBackend {
   }
 
   async #hideListed(): Promise<void> {
-    await this.#parts().host.settleStubs();
+    await waitAtMost(kernelPatience, this.#parts().host.settleStubs(), this.#stopping.signal);
     const present = allFunctions(this.inventory).map(({ sbdf }) => sbdf);
     const { functions, warnings } = functionsToHide(this.#options.hide ?? '', present);
     for (const warning of warnings) this.#emit(warning);

@@ -120,13 +120,15 @@ export class HostFunctions {
 
   /** Moves what nobody has to the stub that the toolstack looks for, which may have been loaded since. What fails is told. */
   async settleStubs(): Promise<void> {
-    for (const { facts } of this.#parts.registry.entries()) {
+    // Each for itself: the stub that is left may have its function reset, for as long as that takes.
+    const moves = this.#parts.registry.entries().map(async ({ facts }) => {
       try {
         await this.#changeStub(facts.sbdf);
       } catch (error) {
         this.#parts.emit(makeEvent('warning', { sbdf: facts.sbdf, ...failureDetails(error) }));
       }
-    }
+    });
+    await Promise.all(moves);
   }
 
   /** What a guest has stays where it is. */
@@ -134,6 +136,7 @@ export class HostFunctions {
     const { registry, platform, emit } = this.#parts;
     if (!this.#isReal || registry.ownerOf(sbdf) !== undefined) return null;
     return registry.whileUnowned(sbdf, async (entry) => {
+      await platform.underWay(sbdf);
       const change = await platform.changeStub(entry.facts);
       if (!change) return null;
       this.#restore(entry);
