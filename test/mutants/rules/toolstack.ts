@@ -77,9 +77,9 @@ export const toolstack: readonly Mutant[] = [
   {
     name: 'a bridge is given to no guest on a virtual bus',
     source: 'Linux xen-pciback, vpci.c',
-    file: 'src/topology/vpci.ts',
-    find: 'if (candidate.bridge) {',
-    put: 'if (candidate.bridge && slotCount < 0) {',
+    file: 'src/topology/exportable.ts',
+    find: "if (!bridge || kind === 'passthrough') return;",
+    put: 'if (kind !== undefined) return;',
     tests: ['test/topology/vpci.test.ts'],
   },
 ];
