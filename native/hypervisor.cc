@@ -1,6 +1,8 @@
 // The object JavaScript holds for its connection to the hypervisor: opens rings, maps pirqs, gives functions to domains.
 #include "hypervisor.h"
 
+#include <algorithm>
+
 #include "responder.h"
 #include "ring.h"
 
@@ -61,6 +63,7 @@ Napi::Function HypervisorObject::define(Napi::Env env) {
                          InstanceMethod<&Self::domain_state>("domainState"),
                          InstanceMethod<&Self::processor_seconds>("processorSeconds"),
                          InstanceMethod<&Self::pause_domain>("pauseDomain"),
+                         InstanceMethod<&Self::domain_handle>("domainHandle"),
                          InstanceMethod<&Self::has_iommu>("hasIommu"),
                          InstanceMethod<&Self::release_pirqs>("releasePirqs"),
                          InstanceMethod<&Self::raise_pirq>("raisePirq"),
@@ -167,6 +170,20 @@ Napi::Value HypervisorObject::pause_domain(const Napi::CallbackInfo& info) {
   const uint32_t domid = arguments.domid(0);
   const bool pause = arguments.boolean(1, "pause");
   return run(info, arguments, &PlatformOps::pause_domain, domid, pause);
+}
+
+// The bytes, or a number: 0 when there is no such domain, or a negative errno.
+Napi::Value HypervisorObject::domain_handle(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint32_t domid = arguments.domid(0);
+  Connection* to = arguments.ok() ? connection(info.Env()) : nullptr;
+  if (!to) return info.Env().Undefined();
+  DomainHandle handle;
+  const int found = to->ops.domain_handle ? to->ops.domain_handle(to->hypervisor, domid, &handle) : 0;
+  if (found != 1) return Napi::Number::New(info.Env(), found);
+  auto bytes = Napi::Uint8Array::New(info.Env(), handle.size());
+  std::copy(handle.begin(), handle.end(), bytes.Data());
+  return bytes;
 }
 
 Napi::Value HypervisorObject::has_iommu(const Napi::CallbackInfo& info) {

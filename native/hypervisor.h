@@ -26,6 +26,7 @@ class HypervisorObject : public Napi::ObjectWrap<HypervisorObject> {
   Napi::Value domain_state(const Napi::CallbackInfo& info);
   Napi::Value processor_seconds(const Napi::CallbackInfo& info);
   Napi::Value pause_domain(const Napi::CallbackInfo& info);
+  Napi::Value domain_handle(const Napi::CallbackInfo& info);
   Napi::Value has_iommu(const Napi::CallbackInfo& info);
   // Operations of one shape differ in nothing but their place in the table.
   template <auto kOperation>

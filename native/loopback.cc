@@ -171,6 +171,7 @@ constinit const PlatformOps kLoopbackPlatform = {
     .domain_state = domain_state,
     .processor_seconds = nullptr,
     .pause_domain = nullptr,
+    .domain_handle = nullptr,
     .has_iommu = nullptr,
 };
 

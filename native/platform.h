@@ -2,6 +2,7 @@
 // which one it talks to.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,8 @@ struct MsiVector {
   int32_t entry = -1;       // MSI-X table entry, or -1 for MSI
   uint64_t table_base = 0;  // start of the BAR that holds the MSI-X table, or 0
 };
+
+using DomainHandle = std::array<uint8_t, 16>;
 
 enum class DomainState { absent = 0, running = 1, shutdown = 2, dying = 3 };
 
@@ -90,6 +93,8 @@ struct PlatformOps {
   int (*processor_seconds)(Hypervisor*, uint32_t domid);
   // Stops all processors of a domain, or lets them go on. Pauses are counted: the domain runs when each has been undone.
   int (*pause_domain)(Hypervisor*, uint32_t domid, bool pause);
+  // The 16 bytes by which a toolstack knows the domain: its UUID. 1 when there is such a domain, else 0.
+  int (*domain_handle)(Hypervisor*, uint32_t domid, DomainHandle* out);
   // 1 when an IOMMU confines the DMA of functions, else 0.
   int (*has_iommu)(Hypervisor*);
 };

@@ -129,6 +129,7 @@ constinit const PlatformOps kXenPlatform = {
     .domain_state = xen::domain_state,
     .processor_seconds = xen::processor_seconds,
     .pause_domain = xen::pause_domain,
+    .domain_handle = xen::domain_handle,
     .has_iommu = xen::has_iommu,
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstddef>
 #include <cstring>
 
 #include "xen_hypervisor.h"
@@ -23,8 +24,10 @@ struct DomainInfo {
   uint32_t flags;
   uint64_t pages[6];
   uint64_t processor_nanoseconds;
+  uint32_t nr_online_vcpus, max_vcpu_id, ssidref;
+  DomainHandle handle;
 };
-static_assert(sizeof(DomainInfo) == 64);
+static_assert(offsetof(DomainInfo, processor_nanoseconds) == 56 && offsetof(DomainInfo, handle) == 76);
 constexpr uint64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr uint32_t kDying = 1u << 0;     // XEN_DOMINF_dying
 constexpr uint32_t kShutdown = 1u << 2;  // XEN_DOMINF_shutdown
@@ -113,6 +116,13 @@ int pause_domain(Hypervisor* hypervisor, uint32_t domid, bool pause) {
   const XenHypervisor& self = *mine(hypervisor);
   const auto call = pause ? self.libraries.xc_domain_pause : self.libraries.xc_domain_unpause;
   return result_of(call(self.control, domid));
+}
+
+int domain_handle(Hypervisor* hypervisor, uint32_t domid, DomainHandle* out) {
+  DomainInfo domain;
+  const int found = find_domain(hypervisor, domid, &domain);
+  if (found == 1) *out = domain.handle;
+  return found;
 }
 
 int has_iommu(Hypervisor* hypervisor) {

@@ -42,6 +42,7 @@ int irq_permission(Hypervisor*, uint32_t domid, uint32_t pirq, bool allow);
 int domain_state(Hypervisor*, uint32_t domid);
 int processor_seconds(Hypervisor*, uint32_t domid);
 int pause_domain(Hypervisor*, uint32_t domid, bool pause);
+int domain_handle(Hypervisor*, uint32_t domid, DomainHandle* out);
 int has_iommu(Hypervisor*);
 
 }  // namespace pciback::xen

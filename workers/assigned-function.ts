@@ -56,6 +56,8 @@ export class AssignedFunction implements ExportedFunction {
   #isQuiesced = false;
   #state: FunctionState;
   #cause = 'adopted';
+  /** Its domain has gone with all that it was given, and another one may have its id: what that one has is not taken from it. */
+  #isOrphan = false;
   /** Vectors that the hypervisor did not give. */
   #refusals = 0;
 
@@ -77,7 +79,9 @@ export class AssignedFunction implements ExportedFunction {
     this.#others = others;
     this.pirqs = {
       mapMsi: (entry, tableBase) => this.#mapMsi(entry, tableBase),
-      unmap: (pirq) => platform.unmapPirq(domid, pirq),
+      unmap: (pirq) => {
+        if (!this.#isOrphan) platform.unmapPirq(domid, pirq);
+      },
       // A PV guest binds a line by the number that the host has for it (Linux drivers/pci/xen-pcifront.c, pcifront_scan_bus).
       intx: () => assignment.seized.irq,
     };
@@ -320,8 +324,14 @@ export class AssignedFunction implements ExportedFunction {
       }
     };
     await attempt(() => ready(hardware));
+    const { domain } = this.#assignment;
+    this.#isOrphan =
+      domain !== undefined &&
+      (await attempt(() => this.#platform.domainIdentity(this.#domid) !== domain)) === true;
     await attempt(() => revoke(this));
-    await attempt(() => this.#platform.revoke(this.#domid, this.belongings, this.#others()));
+    if (!this.#isOrphan) {
+      await attempt(() => this.#platform.revoke(this.#domid, this.belongings, this.#others()));
+    }
     const outcome = await attempt(() => resetToHidden(hardware, this.#assignment.seized));
     await attempt(() => this.#platform.deassign(this.#domid, this.sbdf));
     if (outcome && failures.length === 0) return outcome;

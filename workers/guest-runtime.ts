@@ -30,6 +30,8 @@ export class GuestRuntime {
   readonly #byGuestAddress = new Map<number, AssignedFunction>();
   readonly #operations = new RingOperations((domain, bus, devfn) => this.#find(domain, bus, devfn));
   readonly #headStart: HeadStart;
+  /** That one is served, and none that has its id after it. */
+  #domain: string | null = null;
   #ring: Ring | undefined;
   #serving: Subscription | undefined;
   #isOver = false;
@@ -49,7 +51,9 @@ export class GuestRuntime {
     this.#end = end;
   }
 
-  start(resume?: Resume): void {
+  /** `domain`: as in `GuestTask`. */
+  start(resume?: Resume, domain = this.#platform.domainIdentity(this.#domid)): void {
+    this.#domain = domain;
     this.#post({ is: 'started', threadId });
     if (resume) this.#queue = this.#resume(resume).catch((error: unknown) => this.#fault(error));
     this.#port.on('message', (message: ToWorker) => {
@@ -82,6 +86,10 @@ export class GuestRuntime {
    */
   async #resume({ assignments, ring }: Resume): Promise<void> {
     const functions: Sbdf[] = [];
+    if (!(await succeeds(async () => this.#requireSame()))) {
+      this.#post({ is: 'resumed', functions, hasRing: false });
+      return;
+    }
     this.#headStart.begin();
     for (const assignment of assignments) {
       if (await succeeds(() => this.#bind(assignment))) functions.push(assignment.sbdf);
@@ -189,11 +197,10 @@ export class GuestRuntime {
 
   #connect(published: PublishedRing, adopted: boolean): void {
     const wakes = new Subject<void>();
-    const { grantRef, port } = published;
-    const ring = this.#platform.openRing(this.#domid, grantRef, port, () => wakes.next());
+    const ring = this.#openRing(published, () => wakes.next());
     this.#ring = ring;
     this.#isSettled = false;
-    this.#post({ is: 'bound', ring: published, localPort: ring.localPort });
+    this.#post({ is: 'bound', ring: published, localPort: ring.localPort, domain: this.#domain });
     // Before the ring answers anything by itself.
     if (adopted) this.#goOn(ring);
     this.#showBus();
@@ -214,6 +221,31 @@ export class GuestRuntime {
       },
       error: (error: unknown) => this.#fault(error),
     });
+  }
+
+  /**
+   * A page is granted by an id, which another domain may have by now. On Xen a domain keeps its id as long as a page of it is mapped, so
+   * it is asked once more before anything is written there.
+   */
+  #openRing({ grantRef, port }: PublishedRing, wake: () => void): Ring {
+    this.#requireSame();
+    const ring = this.#platform.openRing(this.#domid, grantRef, port, wake);
+    try {
+      this.#requireSame();
+      return ring;
+    } catch (error) {
+      ring.close();
+      throw error;
+    }
+  }
+
+  #requireSame(): void {
+    if (this.#platform.domainIdentity(this.#domid) === this.#domain) return;
+    throw new PcibackError(
+      'NO-SUCH-DOMAIN',
+      `domain ${this.#domid} has ended, and another one may have its id`,
+      'nothing: what it had is taken back',
+    );
   }
 
   /** Where a predecessor may have stopped: between any two of answering, noting that it has answered, and notifying. */

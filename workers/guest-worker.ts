@@ -29,9 +29,9 @@ async function warmUp({ warmUp: options, rehearsal, domid }: WarmUp): Promise<vo
 }
 
 /** Until it is asked to end. */
-function serveGuest({ domid, platform: options, port, resume }: GuestTask): Promise<void> {
+function serveGuest({ domid, domain, platform: options, port, resume }: GuestTask): Promise<void> {
   return new Promise((resolve, reject) => {
     const runtime = new GuestRuntime(platformFor(options), domid, port, { resolve, reject });
-    runtime.start(resume);
+    runtime.start(resume, domain);
   });
 }

@@ -14,6 +14,8 @@ import type { FunctionState } from '../machines/function.ts';
 /** What a worker is started with, once for each guest. */
 export interface GuestTask {
   readonly domid: number;
+  /** The domain that is to be served (`Platform.domainIdentity`): another one that gets its id is not. Default: the present one. */
+  readonly domain?: string | null | undefined;
   readonly platform: PlatformOptions;
   readonly port: MessagePort;
   /** What an earlier worker was serving. */
@@ -43,6 +45,8 @@ export interface Assignment {
   readonly mode: FilterMode;
   /** The function's machine as it was last stored; in state `hidden` it is bound, in any other it goes on from there. */
   readonly snapshot: Snapshot<unknown>;
+  /** The domain that was given it, if that is known. */
+  readonly domain?: string | null | undefined;
   /** The function as it was when it was seized: compiled into the filter, and restored after a reset. */
   readonly seized: Seized;
 }
@@ -98,7 +102,12 @@ export type FromWorker =
   /** The hypervisor refused a message-signalled vector, for the first time, or ten, a hundred ... times: a negative errno. */
   | { readonly is: 'vectorRefused'; readonly sbdf: Sbdf; readonly errno: number; readonly times: number }
   /** The ring is served; this is the local end of its event channel. */
-  | { readonly is: 'bound'; readonly ring: PublishedRing; readonly localPort: number }
+  | {
+      readonly is: 'bound';
+      readonly ring: PublishedRing;
+      readonly localPort: number;
+      readonly domain: string | null;
+    }
   | { readonly is: 'abandoned'; readonly times: number }
   | { readonly is: 'storm'; readonly wakeups: number; readonly times: number }
   | { readonly is: 'ringLost' }

@@ -65,7 +65,10 @@ export function inherit(
   for (const { localPort } of served.values()) platform.discardPort(localPort);
   const pauses = pauseStore(state.folder('paused'), state);
   endPauses(platform, pauses, emit);
-  const resumed = resumeGuests({ pool, where, registry, rings, emit }, servedByUs(served, platform, rings));
+  const resumed = resumeGuests(
+    { platform, pool, where, registry, rings, emit },
+    servedByUs(served, platform, rings),
+  );
   return { registry, rings, pauses, resumed };
 }
 

@@ -15,6 +15,8 @@ export interface Entry extends Taken {
   readonly snapshot: Snapshot<unknown>;
   /** How far its guest is trusted, or the next one will be: until the function is given back. */
   readonly mode: FilterMode;
+  /** The domain that was given it last (`Platform.domainIdentity`), until it is hidden again; undefined when that is not known. */
+  readonly domain?: string | null | undefined;
   /** It is being taken from its guest: noted before its worker begins with that. */
   readonly isLeaving?: boolean;
   /** While it is being reset; RFC 3339, UTC. */
@@ -96,6 +98,7 @@ export function isEntry(value: unknown, key: string): value is Entry {
     isFormer(value['former']) &&
     isMode(value['mode']) &&
     isTextOrNull(value['resettingSince'] ?? null) &&
+    isTextOrNull(value['domain'] ?? null) &&
     isSnapshot(value['snapshot'], sbdf)
   );
 }

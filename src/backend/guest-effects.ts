@@ -5,7 +5,7 @@
 import type { Adopted, GuestContext, Settled } from '../../machines/guest.ts';
 import type { Sbdf } from '../address.ts';
 import { makeEvent } from '../monitor/events.ts';
-import { type GuestView, XenbusState } from '../xenbus/index.ts';
+import { type GuestView, XenbusState, claimPath, readBackendView } from '../xenbus/index.ts';
 import type { BegunTransaction } from '../xenstore/index.ts';
 import type { Fence } from './fence.ts';
 import type { GuestFunctions } from './guest-functions.ts';
@@ -19,6 +19,15 @@ import { XenbusWriter } from './xenbus-writer.ts';
 const { Initialising, InitWait, Initialised, Connected, Closing, Closed, Reconfiguring, Reconfigured } =
   XenbusState;
 
+/** What a back-end writes once it serves a domain: another domain of the same id begins with none of these. */
+const servedStates: ReadonlySet<XenbusState> = new Set([
+  Initialised,
+  Connected,
+  Closing,
+  Reconfiguring,
+  Reconfigured,
+]);
+
 export class GuestEffects {
   readonly #host: SessionHost;
   readonly #domid: number;
@@ -27,7 +36,9 @@ export class GuestEffects {
   readonly #fence: Fence;
   readonly #writer: XenbusWriter;
   readonly #listed: ListedDevices;
-  /** What the session began with, until something has come of it. */
+  /** What the session begins with. */
+  readonly first: GuestView;
+  /** The same, until something has come of it. */
   #first: GuestView | undefined;
   #last: GuestView;
   #looking: Promise<unknown> = Promise.resolve();
@@ -45,22 +56,36 @@ export class GuestEffects {
   ) {
     this.#host = host;
     this.#domid = domid;
-    this.#first = first;
-    this.#last = first;
     this.#service = service;
     this.#functions = functions;
     this.#fence = service.fence;
     this.#writer = new XenbusWriter(host.xenstore, domid, this.#fence);
     this.#listed = new ListedDevices(host, domid, functions, this.#writer, this.#fence);
+    this.first = this.#judge(first);
+    this.#first = this.first;
+    this.#last = this.first;
   }
 
   /** What both directories of the guest say now. Who asks while somebody else has to wait for that is given the same. */
   view(): Promise<GuestView> {
     const { xenstore, platform } = this.#host;
-    return (this.#next ??= this.#look(() => {
+    return (this.#next ??= this.#look(async () => {
       this.#next = undefined;
-      return readGuestView(xenstore, platform, this.#domid, this.#last);
+      return this.#judge(await readGuestView(xenstore, platform, this.#domid, this.#last));
     }));
+  }
+
+  /** A guest has also ended when its directory is there still, but another domain has its id. */
+  #judge(view: GuestView): GuestView {
+    const isFormers = servedStates.has(view.state) && this.#functions.formerDomains().length > 0;
+    return isFormers || this.#isReplaced() ? { ...view, ended: true } : view;
+  }
+
+  /** Another domain has the id by now: the guest of this session has ended, whatever is in the directories. */
+  #isReplaced(): boolean {
+    const { platform } = this.#host;
+    if (platform.domainIdentity(this.#domid) === this.#service.domain) return false;
+    return platform.domainState(this.#domid) === 'running';
   }
 
   /** The same when only the front-end has said something since they were last read. */
@@ -111,6 +136,7 @@ export class GuestEffects {
   }
 
   async announce(): Promise<void> {
+    await this.#takeFromFormer();
     // Functions that are somebody's of this id, but not on this bus, were left by a domain that had the id before.
     await this.#functions.giveBack(...this.#functions.leftovers());
     await this.#writer.advance([Initialising, Closing, Closed], InitWait);
@@ -171,6 +197,7 @@ export class GuestEffects {
     ]);
     this.#first = undefined;
     this.#functions.resume(resumed);
+    await this.#takeFromFormer();
     const listed = new Map(view.devices?.map((device) => [device.sbdf, device]));
     const leaving: Sbdf[] = [];
     for (const sbdf of this.#host.registry.ownedBy(this.#domid)) {
@@ -201,16 +228,47 @@ export class GuestEffects {
     await this.#service.quiesce();
     await this.#service.detachRing('now');
     const owned = this.#host.registry.ownedBy(this.#domid);
+    const isReplaced = this.#isReplaced() || this.#functions.formerDomains().length > 0;
+    const isLeftBehind = isReplaced && (await this.#isLeftBehind());
     await this.#functions.giveBack(...owned);
     await this.dismissWorker();
+    if (isReplaced && !isLeftBehind) return this.#dropClaims(owned);
     // A directory that says Initialising is a new one already, and none of ours.
     await this.#writer.advance(
       [InitWait, Initialised, Connected, Closing, Reconfiguring, Reconfigured],
       Closed,
     );
     const isIntroduced = await this.#host.xenstore.isIntroduced(this.#domid);
-    if (isIntroduced && this.#host.platform.domainState(this.#domid) === 'running') return;
+    const isRunning = isIntroduced && this.#host.platform.domainState(this.#domid) === 'running';
+    if (isRunning && !isReplaced) return;
     await sweep(this.#host, this.#domid, owned, this.#fence);
+  }
+
+  /** Before anything else is done for the present domain of this id. */
+  async #takeFromFormer(): Promise<void> {
+    const former = this.#functions.formerDomains();
+    if (former.length === 0) return;
+    await this.#functions.giveBack(...former);
+    await this.#dropClaims(former);
+  }
+
+  /** A claim names an id. What the directory lists, the present domain of that id claims. */
+  async #dropClaims(functions: readonly Sbdf[]): Promise<void> {
+    const domid = this.#domid;
+    await this.#host.xenstore.transaction(async (tx) => {
+      const { devices = [] } = await readBackendView((path) => tx.read(path), domid);
+      for (const sbdf of functions.filter((each) => devices.every((device) => device.sbdf !== each))) {
+        if ((await tx.read(claimPath(sbdf))) === String(domid)) await tx.rm(claimPath(sbdf));
+      }
+      this.#fence.check();
+    });
+  }
+
+  /** Whether the directory is the former domain's. The present one's begins along with that of its front-end. */
+  async #isLeftBehind(): Promise<boolean> {
+    const { present, state, frontendState } = await this.view();
+    const hasFrontend = frontendState !== XenbusState.Unknown;
+    return present && state !== Initialising && (servedStates.has(state) || !hasFrontend);
   }
 
   /** Ends the worker in order: what it had in hand stays as it is. */

@@ -15,7 +15,7 @@ import {
 import { isEnding } from './fence.ts';
 import type { GuestWorker } from './guest-worker.ts';
 import type { HostFunctions } from './host-functions.ts';
-import { type Registry, contextOf, stateOf } from './registry.ts';
+import { type Registry, contextOf, stateOf, wasGivenToAnother } from './registry.ts';
 import { type PendingWait, type Wait, WaitClock } from './waits.ts';
 
 /** Milliseconds that a function which still is another guest's is waited for: a guest may close, and a reset takes its time. */
@@ -32,6 +32,7 @@ export interface FunctionsHost {
 export class GuestFunctions {
   readonly #registry: Registry;
   readonly #domid: number;
+  readonly #domain: string | null;
   readonly #topology: Topology;
   readonly #worker: () => GuestWorker;
   readonly #emit: (event: BackendEvent) => void;
@@ -39,14 +40,16 @@ export class GuestFunctions {
   readonly #inHand = new Set<Sbdf>();
   readonly #handOver = new WaitClock();
 
-  /** `worker` gives the guest's present worker, and starts one when there is none. */
+  /** `worker` gives the guest's present worker, and starts one when there is none; `domain` tells the guest from others of its id. */
   constructor(
     { registry, topology, bridges, emit, host }: FunctionsHost,
     domid: number,
     worker: () => GuestWorker,
+    domain: string | null = null,
   ) {
     this.#registry = registry;
     this.#domid = domid;
+    this.#domain = domain;
     this.#topology = makeTopology(topology, bridges());
     this.#worker = worker;
     this.#emit = emit;
@@ -65,6 +68,14 @@ export class GuestFunctions {
     return this.#registry
       .ownedBy(this.#domid)
       .filter((sbdf) => this.#topology.guestAddressOf(sbdf) === undefined);
+  }
+
+  /** Those of a domain that had this id before, wherever they are: nothing of it goes on to this one. */
+  formerDomains(): readonly Sbdf[] {
+    return this.#registry.ownedBy(this.#domid).filter((sbdf) => {
+      const entry = this.#registry.get(sbdf);
+      return entry !== undefined && wasGivenToAnother(entry, this.#domain);
+    });
   }
 
   /** Whether it was being taken away when the one who did that was killed: it never goes back on the bus. */
@@ -91,9 +102,15 @@ export class GuestFunctions {
    * what keeps it from that, and nothing is changed.
    */
   async take(sbdf: Sbdf, requestedDevfn: number, permissive: boolean): Promise<Sbdf> {
-    const { facts } = await this.#registry.claimInTurn(sbdf, this.#domid, handOverPatience, (owner) => {
-      this.#handOver.note(owner === null ? null : handOver(sbdf, owner));
-    });
+    const { facts } = await this.#registry.claimInTurn(
+      sbdf,
+      this.#domid,
+      this.#domain,
+      handOverPatience,
+      (owner) => {
+        this.#handOver.note(owner === null ? null : handOver(sbdf, owner));
+      },
+    );
     try {
       // Other hands may have taken it meanwhile.
       this.#host.requireHeld(sbdf);
@@ -191,9 +208,12 @@ export class GuestFunctions {
   /** Makes sure that the present worker has the function: newly bound, or as its stored machine says. */
   async #bind(sbdf: Sbdf, guestAddress: Sbdf, permissive: boolean): Promise<void> {
     if (this.#inHand.has(sbdf)) return;
-    const { seized, snapshot } = this.#registry.claim(sbdf, this.#domid);
+    const { seized, snapshot, domain } = this.#registry.claim(sbdf, this.#domid);
     const mode = this.#registry.trust(sbdf, permissive);
-    await this.#worker().step({ do: 'bind', assignment: { sbdf, guestAddress, seized, snapshot, mode } });
+    await this.#worker().step({
+      do: 'bind',
+      assignment: { sbdf, guestAddress, seized, snapshot, mode, domain },
+    });
     this.#inHand.add(sbdf);
     // An administrator may have added to it meanwhile.
     const present = this.#registry.get(sbdf)?.mode;

@@ -32,6 +32,8 @@ export class GuestService {
   readonly #domid: number;
   /** Closed once the guest is somebody else's. */
   readonly fence: Fence;
+  /** That one is served, and none that has its id after it. */
+  readonly domain: string | null;
   readonly #lost: (loss: Loss) => void;
   #worker: GuestWorker | undefined;
   /** What the present worker serves. */
@@ -44,6 +46,7 @@ export class GuestService {
     this.#domid = domid;
     this.fence = new Fence(host.platform, domid);
     this.#lost = lost;
+    this.domain = host.platform.domainIdentity(domid);
   }
 
   /** Takes over the worker that goes on with a guest of a predecessor, if there is one. From here on `lost` may be called. */
@@ -51,7 +54,8 @@ export class GuestService {
     const { resumed } = this.#host;
     const worker = resumed.get(this.#domid);
     resumed.delete(this.#domid);
-    if (worker) this.#employ(worker);
+    if (worker?.domain === this.domain) this.#employ(worker);
+    else void worker?.end();
   }
 
   /** The present worker; one is started when there is none. Throws KERNEL-BACKEND when the guest is somebody else's now. */
@@ -59,7 +63,9 @@ export class GuestService {
     this.fence.check();
     if (this.#worker) return this.#worker;
     const { pool, where } = this.#host;
-    return this.#employ(new GuestWorker(pool, this.#domid, where, (report) => this.#hear(report)));
+    return this.#employ(
+      new GuestWorker(pool, this.#domid, where, (report) => this.#hear(report), undefined, this.domain),
+    );
   }
 
   #employ(worker: GuestWorker): GuestWorker {
@@ -184,7 +190,7 @@ export class GuestService {
     const { pool, where, registry } = this.#host;
     const assignments = assignmentsOf(registry, this.#domid);
     const hear = (report: Report): void => this.#hear(report);
-    this.#employ(new GuestWorker(pool, this.#domid, where, hear, { assignments, ring }));
+    this.#employ(new GuestWorker(pool, this.#domid, where, hear, { assignments, ring }, this.domain));
   }
 
   #hear(report: Report): void {

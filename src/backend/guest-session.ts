@@ -48,9 +48,9 @@ export class GuestSession {
     this.#host = host;
     this.domid = domid;
     this.#service = new GuestService(host, domid, (loss) => this.#lose(loss));
-    this.#functions = new GuestFunctions(host, domid, () => this.#service.worker());
+    this.#functions = new GuestFunctions(host, domid, () => this.#service.worker(), this.#service.domain);
     this.#effects = new GuestEffects(host, domid, first, this.#service, this.#functions);
-    this.#actor = createActor(this.#machine(), { input: { domid, view: first } });
+    this.#actor = createActor(this.#machine(), { input: { domid, view: this.#effects.first } });
     this.#service.begin();
     this.released = this.#run();
     const warn = (error: unknown): void => this.#warn(error);

@@ -38,6 +38,8 @@ export class GuestWorker {
   #resumption: Promise<Resumption> | undefined;
   #setResumption: (resumption: Resumption) => void = () => undefined;
   readonly #resume: Resume | undefined;
+  /** The domain that it serves, see `GuestTask`. */
+  readonly domain: string | null | undefined;
   #nextId = 1;
   #thread: Worker | undefined;
   #threadId: number | undefined;
@@ -53,15 +55,17 @@ export class GuestWorker {
     platform: PlatformOptions,
     report: (report: Report) => void,
     resume?: Resume,
+    domain?: string | null,
   ) {
     const { port1, port2 } = new MessageChannel();
     this.#pool = pool;
     this.#port = port1;
     this.#report = report;
     this.#resume = resume;
+    this.domain = domain;
     if (resume) this.#resumption = new Promise((resolve) => (this.#setResumption = resolve));
     port1.on('message', (message: FromWorker) => this.#receive(message));
-    const task = pool.run({ domid, platform, port: port2, resume }, { transferList: [port2] }).then(
+    const task = pool.run({ domid, domain, platform, port: port2, resume }, { transferList: [port2] }).then(
       () => this.#end('ended', `the worker of domain ${domid} has ended`),
       (error: unknown) => this.#end('died', `the worker of domain ${domid} died: ${String(error)}`),
     );

@@ -68,8 +68,9 @@ export function reconciled(entry: Entry, life: Life | undefined): Entry | undefi
   if (life.phase === 'returned') return undefined;
   const { sbdf } = entry.facts;
   const before = contextOf(entry).owner;
-  const mode = before === life.owner ? entry.mode : defaultMode;
-  const told = { ...entry, mode, isLeaving: life.phase === 'leaving' };
+  const isSameOwner = before === life.owner;
+  const [mode, domain] = isSameOwner ? [entry.mode, entry.domain] : [defaultMode, undefined];
+  const told = { ...entry, mode, domain, isLeaving: life.phase === 'leaving' };
   if (life.phase === 'hidden') return { ...told, snapshot: hiddenSnapshot(sbdf) };
   const { owner, guestAddress } = life;
   if (life.phase !== 'quarantined' && owner !== null) {

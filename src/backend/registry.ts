@@ -37,6 +37,10 @@ export interface RegistryOptions extends StoreOptions {
   readonly notes?: Pick<LifeNotes, 'lifeOf' | 'note' | 'forget'>;
 }
 
+/** Whether a function is not this domain's, but one's that had its id before. */
+export const wasGivenToAnother = ({ domain: owner }: Entry, domain: string | null): boolean =>
+  owner !== undefined && owner !== domain;
+
 export class Registry {
   readonly #entries = new Map<Sbdf, Entry>();
   /** Held from the moment a guest is given a function until it is hidden again, whatever its machine says meanwhile. */
@@ -138,16 +142,20 @@ export class Registry {
 
   /**
    * Gives a function to a guest, or confirms that the guest has it. Throws NOT-HIDDEN, FUNCTION-IN-USE or QUARANTINED. There
-   * is no moment between asking and having: two guests cannot both be told yes.
+   * is no moment between asking and having: two guests cannot both be told yes. `domain` tells the guest from others of its id.
    */
-  claim(sbdf: Sbdf, domid: number): Entry {
+  claim(sbdf: Sbdf, domid: number, domain?: string | null): Entry {
     const entry = this.#expect(sbdf);
     const owner = this.#owners.get(sbdf);
-    if (owner === domid) return entry;
+    const isSame = domain === undefined || !wasGivenToAnother(entry, domain);
+    if (owner === domid && isSame) return entry;
     if (owner !== undefined) throw inUse(sbdf, owner);
     if (stateOf(entry) !== 'hidden') throw quarantined(entry);
     this.#owners.set(sbdf, domid);
-    return entry;
+    // Stored with what its machine reports next, which is the first to name the owner.
+    const given = { ...entry, domain };
+    this.#entries.set(sbdf, given);
+    return given;
   }
 
   /**
@@ -157,6 +165,7 @@ export class Registry {
   async claimInTurn(
     sbdf: Sbdf,
     domid: number,
+    domain: string | null,
     patience: number,
     onWait: (owner: number | null) => void,
   ): Promise<Entry> {
@@ -164,7 +173,9 @@ export class Registry {
     try {
       for (;;) {
         const owner = this.#owners.get(sbdf);
-        if (owner === undefined || owner === domid || patienceEnds.aborted) return this.claim(sbdf, domid);
+        if (owner === undefined || owner === domid || patienceEnds.aborted) {
+          return this.claim(sbdf, domid, domain);
+        }
         onWait(owner);
         await firstValueFrom(merge(this.#released, fromEvent(patienceEnds, 'abort')));
       }
@@ -230,7 +241,9 @@ export class Registry {
     const givenBack = contextOf(entry).owner !== null && stateOf(entry) === 'reset';
     const next = givenBack && contextOf(changed).owner === null ? { ...changed, mode: defaultMode } : changed;
     const isOver = stateOf(next) === 'hidden' || stateOf(next) === 'quarantined';
-    this.#put(isOver ? { ...next, isLeaving: false } : next, isSameLife(entry, next) ? 'soon' : 'now');
+    const domain = stateOf(next) === 'hidden' ? undefined : next.domain;
+    const noted = isOver ? { ...next, isLeaving: false, domain } : next;
+    this.#put(noted, isSameLife(entry, next) ? 'soon' : 'now');
     if (isOver) this.#disown(sbdf);
   }
 

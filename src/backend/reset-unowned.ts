@@ -115,7 +115,11 @@ export async function resetLeftHalfway(
 /** A guest from which a function could not be taken as a whole may still have some of it. */
 function takeFromLast(platform: Platform, registry: Registry, entry: Entry): void {
   const { sbdf } = entry.facts;
-  const heldBy = contextOf(entry).heldBy ?? undefined;
+  const last = contextOf(entry).heldBy ?? undefined;
+  // Another domain of that id has never had it.
+  const isGone =
+    last !== undefined && entry.domain !== undefined && platform.domainIdentity(last) !== entry.domain;
+  const heldBy = isGone ? undefined : last;
   if (heldBy !== undefined) {
     platform.revoke(heldBy, { sbdf, ...entry.seized }, registry.belongingsOf(heldBy));
   }

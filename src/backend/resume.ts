@@ -1,13 +1,15 @@
 /**
  * Guests of a predecessor that died are served again by what it has left in the file system, before xenstored is asked what has become
  * of them: their front-ends wait, and Linux's does not wait for long. That is safe because the hypervisor decides whether there still is
- * such a guest. The page has to be one that it grants to us, and on Xen its event channel one that nobody has bound; nothing is written
- * to the page before both are ours. Whoever looks after the guest afterwards ends what should not be served.
+ * such a guest. The domain has to be the one that was served, and not another one that was given its id. The page has to be one that it
+ * grants to us, and on Xen its event channel one that nobody has bound; nothing is written to the page before both are ours. Whoever looks
+ * after the guest afterwards ends what should not be served.
  */
 import type { Piscina } from 'piscina';
 import { isExported } from '../../machines/function.ts';
 import type { Assignment, WorkerTask } from '../../workers/messages.ts';
 import type { Sbdf } from '../address.ts';
+import { PcibackError } from '../errors.ts';
 import type { Platform, PlatformOptions } from '../host/platform.ts';
 import type { BackendEvent } from '../monitor/index.ts';
 import type { PublishedRing } from '../ring/index.ts';
@@ -20,6 +22,8 @@ import { eventsOf } from './worker-events.ts';
 /** The ring of a guest that is served, and our end of its event channel. */
 export interface ServedRing extends PublishedRing {
   readonly localPort: number;
+  /** The domain that granted it (`Platform.domainIdentity`); unknown where an older version has noted it. */
+  readonly domain?: string | null;
 }
 
 const isServedRing = (value: unknown): value is ServedRing => {
@@ -38,8 +42,8 @@ export const assignmentsOf = (registry: Registry, domid: number): readonly Assig
     if (!entry) return [];
     const { guestAddress } = contextOf(entry);
     if (guestAddress === null || entry.isLeaving || !isExported(stateOf(entry))) return [];
-    const { seized, snapshot, mode } = entry;
-    return [{ sbdf, guestAddress, seized, snapshot, mode }];
+    const { seized, snapshot, mode, domain } = entry;
+    return [{ sbdf, guestAddress, seized, snapshot, mode, domain }];
   });
 
 /**
@@ -49,11 +53,13 @@ export const assignmentsOf = (registry: Registry, domid: number): readonly Assig
 export function note(report: Report, domid: number, registry: Registry, rings: FileStore<ServedRing>): void {
   if (report.is === 'function') registry.update(report.sbdf, report.snapshot);
   if (report.is === 'bound') {
-    rings.put(String(domid), { ...report.ring, localPort: report.localPort }, 'soon');
+    const { ring, localPort, domain } = report;
+    rings.put(String(domid), { ...ring, localPort, domain }, 'soon');
   }
 }
 
 interface Parts {
+  readonly platform: Pick<Platform, 'domainIdentity'>;
   readonly pool: Piscina<WorkerTask, void>;
   readonly where: PlatformOptions;
   readonly registry: Registry;
@@ -79,13 +85,13 @@ export function servedByUs(
 
 /** Has a worker begin with each of these guests that has functions. */
 export function resumeGuests(
-  { pool, where, registry, rings, emit }: Parts,
-  served: ReadonlyMap<string, PublishedRing>,
+  { platform, pool, where, registry, rings, emit }: Parts,
+  served: ReadonlyMap<string, ServedRing>,
 ): Map<number, GuestWorker> {
   const resumed = new Map<number, GuestWorker>();
-  for (const [name, { grantRef, port }] of served) {
+  for (const [name, { grantRef, port, domain = null }] of served) {
     const domid = parseDecimal(name, lastDomid);
-    if (domid === undefined) continue;
+    if (domid === undefined || domain === null || !isDomain(platform, domid, domain)) continue;
     const assignments = assignmentsOf(registry, domid);
     if (assignments.length === 0) continue;
     const hear = (report: Report): void => {
@@ -93,9 +99,19 @@ export function resumeGuests(
       for (const event of eventsOf(report, domid, registry)) emit(event);
     };
     const ring = { grantRef, port };
-    resumed.set(domid, new GuestWorker(pool, domid, where, hear, { assignments, ring }));
+    resumed.set(domid, new GuestWorker(pool, domid, where, hear, { assignments, ring }, domain));
   }
   return resumed;
+}
+
+/** Whether the domain of this id is this one. While nobody can tell, xenstored is asked first. */
+function isDomain(platform: Parts['platform'], domid: number, domain: string): boolean {
+  try {
+    return platform.domainIdentity(domid) === domain;
+  } catch (error) {
+    if (error instanceof PcibackError) return false;
+    throw error;
+  }
 }
 
 /** Ends those that nobody has taken over: their guests are not ours any more, or nobody can tell. */

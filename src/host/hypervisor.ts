@@ -253,6 +253,17 @@ export class Hypervisor {
   }
 
   /**
+   * The handle of a domain, which its toolstack calls its UUID; null when there is no such domain. Loopback domains have none.
+   * @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say.
+   */
+  domainHandle(domid: number): string | null {
+    const handle = this.#native.domainHandle(domid);
+    if (typeof handle !== 'number') return Buffer.from(handle).toString('hex');
+    said(handle, `the handle of domain ${domid}`);
+    return null;
+  }
+
+  /**
    * Whether an IOMMU confines the DMA of functions. False on the loopback platform, where nothing does DMA.
    * @throws PcibackError HYPERCALL-FAILED when the hypervisor does not say.
    */

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Sbdf } from '../address.ts';
 import { CapabilityId, Msix } from '../config-space/bits.ts';
@@ -114,6 +115,13 @@ export class LoopbackPlatform implements Platform {
 
   pauseDomain(): void {
     // The processes of a guest are nobody's to stop.
+  }
+
+  /** The file itself: another domain of this id has another one. A number of an inode may be used again, but not with the same birth. */
+  domainIdentity(domid: number): string | null {
+    const path = join(this.#directory, 'dom', String(domid));
+    const file = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return file ? `${file.ino}.${file.birthtimeNs}` : null;
   }
 
   /** There is no kernel in a directory. */

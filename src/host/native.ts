@@ -85,6 +85,8 @@ export interface NativeHypervisor {
   domainState(domid: number): number;
   processorSeconds(domid: number): number;
   pauseDomain(domid: number, pause: boolean): number;
+  /** 16 bytes, or a number: 0 when there is no such domain. */
+  domainHandle(domid: number): Uint8Array | number;
   hasIommu(): number;
   close(): void;
 }

@@ -192,6 +192,12 @@ export interface Platform {
   awaitKernel(domid: number): Promise<void>;
   /** Whether the host knows the PCI device of a guest, with or without a driver. */
   kernelKnows(domid: number): boolean;
+  /**
+   * Tells a domain from the next one that has its id. It stays the same for as long as the domain runs.
+   * @returns null when there is no such domain
+   * @throws PcibackError HYPERCALL-FAILED
+   */
+  domainIdentity(domid: number): string | null;
   /** Whether the host's own back-end has picked up the PCI device of a guest. */
   kernelServes(domid: number): boolean;
   /** Takes the PCI device of a guest from the host's own back-end, which leaves its directory in Closed. */

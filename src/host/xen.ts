@@ -250,6 +250,10 @@ export class XenPlatform implements Platform {
     return kernelKnows(this.#host, domid);
   }
 
+  domainIdentity(domid: number): string | null {
+    return this.#hypervisor.domainHandle(domid);
+  }
+
   kernelServes(domid: number): boolean {
     return kernelServes(this.#host, domid);
   }

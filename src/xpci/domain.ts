@@ -2,7 +2,7 @@
  * Domains of the loopback platform: a domain exists as long as its file does. Whoever plays the hypervisor's toolstack makes
  * and removes them; a guest does not do that for itself.
  */
-import { link, mkdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PcibackError } from '../errors.ts';
 import { lastDomid } from '../xenbus/paths.ts';
@@ -31,10 +31,18 @@ export async function createDomain(directory: string, domid: number): Promise<vo
   }
 }
 
-/** Says that a domain has shut down, or is being torn down. */
+/** Says that a domain has shut down, or is being torn down. Its file stays the same: another file is another domain. */
 export async function setDomainState(directory: string, domid: number, state: DomainState): Promise<void> {
-  const file = domainFile(directory, domid);
-  await rename(await writeTemporary(file, state), file);
+  const file = await open(domainFile(directory, domid), 'r+');
+  try {
+    const text = `${state}\n`;
+    const { size } = await file.stat();
+    // At once with what is left of a longer text; readers do not mind the end of a line.
+    await file.write(text.padEnd(size, '\n'), 0);
+    await file.truncate(text.length);
+  } finally {
+    await file.close();
+  }
 }
 
 /** What the file of a domain says; undefined when there is no such domain. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pack } from 'msgpackr';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Sbdf, makeSbdf } from '../../src/address.ts';
+import { PcibackError } from '../../src/errors.ts';
 import { makePool } from '../../src/backend/pool.ts';
 import { Registry } from '../../src/backend/registry.ts';
 import {
@@ -116,18 +117,21 @@ test('workers go on with the guests that have functions, and with nobody else', 
   const pool = makePool(1, join(import.meta.dirname, 'obedient-worker.mjs'));
   onTestFinished(() => pool.destroy());
   const ring = { grantRef: 8, port: 2 };
+  const platform = { domainIdentity: (domid: number): string => `the domain with the id ${domid}` };
+  const domain = platform.domainIdentity(5);
   const names = ['5', '6', '7', '05', ' 5', '5.new', 'five', '-5', String(lastDomid + 1)];
   const rings = ringStore(directory.in('state/ring'));
   const events: BackendEvent[] = [];
   const resumed = resumeGuests(
     {
+      platform,
       pool,
       where: { kind: 'loopback', directory: directory.path },
       registry,
       rings,
       emit: (event) => events.push(event),
     },
-    new Map(names.map((name) => [name, { ...ring, localPort: 1 }])),
+    new Map(names.map((name) => [name, { ...ring, localPort: 1, domain }])),
   );
   expect([...resumed.keys()]).toEqual([5]);
   expect(await resumed.get(5)?.takeResumption()).toEqual({ functions: [first], ring });
@@ -141,6 +145,35 @@ test('workers go on with the guests that have functions, and with nobody else', 
   await endUnclaimed(resumed, rings);
   expect(resumed.size).toBe(0);
   expect(rings.load(() => {}).size).toBe(0);
+});
+
+test.each<[string, Pick<ServedRing, 'domain'>, () => string | null]>([
+  ['has ended', { domain: 'former' }, () => null],
+  ['has another with its id', { domain: 'former' }, () => 'present'],
+  ['was not noted', {}, () => 'present'],
+  ['was noted as none', { domain: null }, () => null],
+  [
+    'cannot be asked for',
+    { domain: 'former' },
+    () => {
+      throw new PcibackError('HYPERCALL-FAILED', 'Xen does not say', 'ask again');
+    },
+  ],
+])('no worker goes on with a guest whose domain %s', (_, noted, domainIdentity) => {
+  const { directory, registry, give } = begin();
+  give(first, 5, { connected: 'serving' });
+  const pool = makePool(1, join(import.meta.dirname, 'obedient-worker.mjs'));
+  onTestFinished(() => pool.destroy());
+  const parts = {
+    platform: { domainIdentity },
+    pool,
+    where: { kind: 'loopback', directory: directory.path },
+    registry,
+    rings: ringStore(directory.in('state/ring')),
+    emit: () => expect.unreachable(),
+  } as const;
+  const served = new Map([['5', { grantRef: 8, port: 2, localPort: 1, ...noted }]]);
+  expect(resumeGuests(parts, served).size).toBe(0);
 });
 
 test('a function that is being taken from its guest is not gone on with, whatever its machine has reported', () => {

@@ -203,6 +203,20 @@ describe('domains', () => {
     expect(played[0]?.journal).toEqual([...opened, 'xc_domain_getinfolist 7 1', ...closed]);
   });
 
+  test('are told from others of the same id by their handle', async () => {
+    const ask = [['domainHandle', 7]] as const;
+    const scripts = [
+      'next_domid=7 handle=90',
+      'next_domid=7 handle=91',
+      'next_domid=8',
+      'xc_domain_getinfolist=0',
+    ];
+    const played = await xen.play(scripts.map((script) => ({ script, calls: ask })));
+    const handles = ['5a'.repeat(16), '5b'.repeat(16), null, null];
+    expect(played.map(({ outcome }) => outcome)).toEqual(handles.map((handle) => ({ results: [handle] })));
+    expect(played[0]?.journal).toEqual([...opened, 'xc_domain_getinfolist 7 1', ...closed]);
+  });
+
   test('are absent when the list is empty', async () => {
     const [scene] = await xen.play([{ script: 'xc_domain_getinfolist=0', calls: [['domainState', 7]] }]);
     expect(scene?.outcome).toEqual({ results: ['absent'] });

@@ -27,11 +27,17 @@ const ids = 0x10d3_8086;
 class ReluctantPlatform extends LoopbackPlatform {
   readonly refusals: Reason[] = [];
   attempts = 0;
+  /** What each question for the domain is answered with, from now on. */
+  readonly domains: string[] = [];
   opened = 0;
 
   override openFunction(...args: Parameters<LoopbackPlatform['openFunction']>): HostFunction {
     this.opened++;
     return super.openFunction(...args);
+  }
+
+  override domainIdentity(...args: Parameters<LoopbackPlatform['domainIdentity']>): string | null {
+    return this.domains.shift() ?? super.domainIdentity(...args);
   }
 
   override openRing(...args: Parameters<LoopbackPlatform['openRing']>): Ring {
@@ -126,6 +132,31 @@ test('a guest is served again: its functions, its ring, and the request that it 
   expect(answerOf(await ask(front, 4))).toEqual({ err: 0, value: ids });
   expect(told[0]).toEqual({ is: 'started', threadId });
   expect(told).toContainEqual(expect.objectContaining({ is: 'bound', ring }));
+});
+
+test.each([
+  ['before the page is mapped', ['served', 'another'], 0],
+  ['while the page is mapped', ['served', 'served', 'another'], 1],
+])('a domain that comes in the place of the served one is not answered: %s', async (_, domains, attempts) => {
+  const { directory, platform, front, ring } = begin();
+  platform.domains.push(...domains);
+  front.submit(new Int32Array(opWords));
+  const before = new Int32Array(front.page).slice();
+  const { told, step } = start(platform);
+  await step({ do: 'connect', ring, adopted: false });
+  expect(told.at(-1)).toMatchObject({ is: 'refused', reason: 'NO-SUCH-DOMAIN' });
+  expect([platform.attempts, kinds(told)]).toEqual([attempts, ['started', 'refused']]);
+  expect(new Int32Array(front.page)).toEqual(before);
+  expect(directory.list('evt/0')).toEqual([]);
+});
+
+test('nothing is gone on with for a domain that has another in its place', async () => {
+  const { directory, platform, resume } = begin();
+  platform.domains.push('served', 'another');
+  const { told, resumed } = start(platform, resume);
+  expect(await resumed()).toEqual({ is: 'resumed', functions: [], hasRing: false });
+  expect([kinds(told), platform.opened]).toEqual([['started', 'resumed'], 0]);
+  expect(directory.list('evt/0')).toEqual([]);
 });
 
 test('what is served again is told before what has come of it', async () => {

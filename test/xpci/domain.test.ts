@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LoopbackPlatform } from '../../src/host/index.ts';
 import { createDomain, destroyDomain, domainState, setDomainState } from '../../src/xpci/index.ts';
 
 let directory = '';
@@ -22,6 +23,27 @@ test('a domain that exists is not made again', async () => {
   await expect(createDomain(directory, 5)).rejects.toMatchObject({ reason: 'BAD-DOMID' });
   expect(await domainState(directory, 5)).toBe('shutdown 3');
   expect(await readdir(join(directory, 'dom'))).toEqual(['5']);
+});
+
+test('a domain is the same one whatever it does, and the next one of its id another', async () => {
+  const platform = new LoopbackPlatform(directory);
+  expect(platform.domainIdentity(5)).toBeNull();
+  await createDomain(directory, 5);
+  const identity = platform.domainIdentity(5);
+  expect(identity).not.toBeNull();
+  for (const state of ['shutdown 3', 'dying', 'running'] as const) {
+    await setDomainState(directory, 5, state);
+    expect(await domainState(directory, 5)).toBe(state);
+    expect(platform.domainIdentity(5)).toBe(identity);
+  }
+  const seen = new Set([identity]);
+  for (let times = 0; times < 20; times++) {
+    await destroyDomain(directory, 5);
+    await createDomain(directory, 5);
+    seen.add(platform.domainIdentity(5));
+  }
+  expect(seen.size).toBe(21);
+  platform.close();
 });
 
 test('a domain that is destroyed leaves nothing behind', async () => {

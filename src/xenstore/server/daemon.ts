@@ -65,6 +65,7 @@ export class Xenstored {
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
     this.#domains = new DomainDirectory(join(directory, 'dom'), {
       changed: (domid) => this.#store.lookAt(domid),
+      replaced: (domid) => this.#store.replace(domid),
       scanned: () => this.#checkListeners(),
       gone: () => this.close(),
     });

@@ -14,19 +14,28 @@ const safetyScanMs = 2000;
 export class DomainDirectory {
   readonly #directory: string;
   readonly #changed: (domid: number) => void;
+  readonly #replaced: (domid: number) => void;
   readonly #scanned: () => void;
   readonly #gone: () => void;
   readonly #seen = new Set<number>();
+  /** Of each domain that runs, what tells its file from the file of another domain that gets its id. */
+  readonly #running = new Map<number, string>();
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `changed`: look at this domain; `scanned`: all have been looked at; `gone`: the directory does not exist any more. */
+  /** `changed`: look at this domain; `replaced`: it has gone, and another one has its id; `scanned`: all have been looked at; `gone`: the directory does not exist any more. */
   constructor(
     directory: string,
-    on: { changed: (domid: number) => void; scanned: () => void; gone: () => void },
+    on: {
+      changed: (domid: number) => void;
+      replaced: (domid: number) => void;
+      scanned: () => void;
+      gone: () => void;
+    },
   ) {
     this.#directory = directory;
     this.#changed = on.changed;
+    this.#replaced = on.replaced;
     this.#scanned = on.scanned;
     this.#gone = on.gone;
   }
@@ -88,9 +97,22 @@ export class DomainDirectory {
   }
 
   #look(domid: number): void {
-    if (this.state(domid) === undefined) this.#seen.delete(domid);
+    const state = this.state(domid);
+    if (state === undefined) this.#seen.delete(domid);
     else this.#seen.add(domid);
+    if (state === undefined) this.#running.delete(domid);
+    if (state === 'running' && this.#isAnother(domid)) this.#replaced(domid);
     this.#changed(domid);
+  }
+
+  /** It may have gone and come again between two looks. A file that says something else than `running` may be put in the place of one. */
+  #isAnother(domid: number): boolean {
+    const file = lstatSync(join(this.#directory, String(domid)), { bigint: true, throwIfNoEntry: false });
+    if (!file) return false;
+    const identity = `${file.ino}.${file.birthtimeNs}`;
+    const known = this.#running.get(domid);
+    this.#running.set(domid, identity);
+    return known !== undefined && known !== identity;
   }
 }
 

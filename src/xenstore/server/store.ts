@@ -105,6 +105,13 @@ export class Store {
     if (announce) this.#announceSpecial(releaseDomain);
   }
 
+  /** A domain has gone, and another one has its id: nothing of the one is the other's. */
+  replace(domid: number): void {
+    if (domid === 0) return;
+    this.#dismissed.delete(domid);
+    this.#forget(domid);
+  }
+
   introduce(domid: number): void {
     const domain = this.learnOf(domid) ?? refuse('EINVAL');
     if (domain.introduced) return;

@@ -55,7 +55,7 @@ int xc_domain_unpause(void *handle, uint32_t domid) {
 
 // struct xen_domctl_getdomaininfo starts with a 16-bit id, 16 bits that mean nothing here, 32 bits of flags, and six numbers of
 // pages; then it says how many nanoseconds its processors ran. The script says how many domains there are from `first` on, which the
-// next one is, its flags, and these nanoseconds.
+// next one is, its flags, these nanoseconds, and each of the 16 bytes of its handle.
 int xc_domain_getinfolist(void *handle, uint32_t first, unsigned count, void *info) {
   (void)handle;
   note("xc_domain_getinfolist %u %u", first, count);
@@ -65,6 +65,7 @@ int xc_domain_getinfolist(void *handle, uint32_t first, unsigned count, void *in
   const uint64_t ran = (uint64_t)scripted("ran");
   if (found <= 0) return found;
   memset(info, 0xaa, 112);
+  memset((uint8_t *)info + 76, scripted("handle"), 16);
   memcpy(info, start, sizeof start);
   memcpy((uint8_t *)info + 4, &flags, sizeof flags);
   memcpy((uint8_t *)info + 56, &ran, sizeof ran);
