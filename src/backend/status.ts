@@ -109,8 +109,8 @@ export function kernelGuestStatus(domid: number, view: GuestView, registry: Regi
         vdev: vdev === undefined ? null : formatVdev(vdev),
         state: entry ? stateOf(entry) : 'host',
         resettingSince: entry?.resettingSince ?? null,
-        requests: 0,
-        denied: 0,
+        requests: null,
+        denied: null,
       };
     }),
     reachedBy: isReachedByDeviceModel(view) ? 'device model' : 'front-end',

@@ -168,6 +168,28 @@ describe('a guest that is left to the kernel', () => {
     },
   );
 
+  test('is left by a session that is at work, which comes to its end and no further', async () => {
+    const { platform, guests, shared, begin, writes, hide, registry, events } = await kernelHost();
+    await hide(nic);
+    const listing = later();
+    shared.host.hideListed = () => listing.promise;
+    await begin(5, Initialising, nic.sbdf);
+    await guests.follow([5]);
+    const session = guests.sessionOf(5);
+    await expect.poll(() => session?.state).toBe('exporting');
+    const before = writes();
+    const handedOver = session?.handOver();
+    // Nobody serves it here: the session has been told, and that is enough.
+    expect(platform.serves.size).toBe(0);
+    listing.resolve();
+    await handedOver;
+    expect(session?.state).toBe('left');
+    expect(writes()).toBe(before);
+    expect(registry.ownerOf(nic.sbdf)).toBeUndefined();
+    // No worker has been started for it either.
+    expect(events.filter(({ type }) => type !== 'guest.state')).toEqual([]);
+  });
+
   test('is noticed by the session itself, when nothing rings', async () => {
     const { loopback, platform, guests, begin, writes } = await kernelHost();
     await begin(5, Initialising);
