@@ -9,7 +9,6 @@ import { type GuestView, XenbusState, claimPath, lastDomid, parseDecimal } from 
 import { again, ConnectionLost, reconcile } from '../xenstore/index.ts';
 import { Fence } from './fence.ts';
 import { readGuestView } from './guest-view.ts';
-import { contextOf, stateOf } from './registry.ts';
 import { resetUnowned } from './reset-unowned.ts';
 import type { SessionHost } from './session-host.ts';
 import { sweep } from './sweep.ts';
@@ -101,7 +100,7 @@ export class KernelGuests {
     const functions = [...guest.held];
     const isAlive = platform.domainState(domid) === 'running';
     // Otherwise the session that gives back what the guest has from us does that.
-    const isOurs = registry.ownedBy(domid).some((sbdf) => !guest.held.has(sbdf));
+    const isOurs = registry.ownedBy(domid).length > 0;
     if (functions.length > 0 && !isAlive && !isOurs) {
       await sweep(this.#host, domid, functions, new Fence(platform, domid));
     }
@@ -136,11 +135,8 @@ export class KernelGuests {
     const { registry } = this.#host;
     const listed = new Set(view.devices?.flatMap(({ sbdf }) => (sbdf === undefined ? [] : [sbdf])));
     for (const sbdf of listed) {
-      const entry = registry.get(sbdf);
-      const owner = registry.ownerOf(sbdf);
-      if (!entry || stateOf(entry) !== 'hidden' || (owner !== undefined && owner !== domid)) continue;
+      if (!registry.lend(sbdf, domid)) continue;
       this.#returns.get(sbdf)?.abort();
-      registry.claim(sbdf, domid);
       held.add(sbdf);
     }
     if (!view.present) return;
@@ -182,9 +178,8 @@ export class KernelGuests {
       },
       { timeoutMs: forAsLongAsItTakes, what: 'the toolstack to let go of a function', signal },
     );
-    const entry = registry.get(sbdf);
     // A session that has been given it meanwhile gives it back, too.
-    if (!entry || registry.ownerOf(sbdf) !== domid || contextOf(entry).owner !== null) return;
+    if (!registry.isLent(sbdf, domid)) return;
     registry.disclaim(sbdf, domid);
     // One that the toolstack has handed on it has reset for the next guest.
     if (!isClaimed) await resetUnowned(platform, registry, sbdf, emit);

@@ -45,6 +45,8 @@ export class Registry {
   readonly #entries = new Map<Sbdf, Entry>();
   /** Held from the moment a guest is given a function until it is hidden again, whatever its machine says meanwhile. */
   readonly #owners = new Map<Sbdf, number>();
+  /** Functions that their owner has through the kernel's own back-end. */
+  readonly #lent = new Set<Sbdf>();
   /** Who had a function last, as far as this process has seen it. */
   readonly #formerOwners = new Map<Sbdf, number>();
   readonly #released = new Subject<void>();
@@ -94,8 +96,11 @@ export class Registry {
     return this.#formerOwners.get(sbdf);
   }
 
+  /** What a session has given to a guest, and gives back: without what the guest has by other hands. */
   ownedBy(domid: number): readonly Sbdf[] {
-    return [...this.#owners].filter(([, owner]) => owner === domid).map(([sbdf]) => sbdf);
+    return [...this.#owners]
+      .filter(([sbdf, owner]) => owner === domid && !this.#lent.has(sbdf))
+      .map(([sbdf]) => sbdf);
   }
 
   /** What a guest has along with its functions. */
@@ -148,14 +153,30 @@ export class Registry {
     const entry = this.#expect(sbdf);
     const owner = this.#owners.get(sbdf);
     const isSame = domain === undefined || !wasGivenToAnother(entry, domain);
-    if (owner === domid && isSame) return entry;
-    if (owner !== undefined) throw inUse(sbdf, owner);
+    const isLent = this.isLent(sbdf, domid);
+    if (owner === domid && isSame && !isLent) return entry;
+    if (owner !== undefined && !isLent) throw inUse(sbdf, owner);
     if (stateOf(entry) !== 'hidden') throw quarantined(entry);
     this.#owners.set(sbdf, domid);
+    this.#lent.delete(sbdf);
     // Stored with what its machine reports next, which is the first to name the owner.
     const given = { ...entry, domain };
     this.#entries.set(sbdf, given);
     return given;
+  }
+
+  /** Notes that a guest has a hidden function by other hands, through the kernel's own back-end. False when somebody has it already. */
+  lend(sbdf: Sbdf, domid: number): boolean {
+    const entry = this.#entries.get(sbdf);
+    const isFree = !this.#owners.has(sbdf) || this.isLent(sbdf, domid);
+    if (!entry || stateOf(entry) !== 'hidden' || !isFree) return false;
+    this.#owners.set(sbdf, domid);
+    this.#lent.add(sbdf);
+    return true;
+  }
+
+  isLent(sbdf: Sbdf, domid: number): boolean {
+    return this.#lent.has(sbdf) && this.#owners.get(sbdf) === domid;
   }
 
   /**
@@ -264,6 +285,7 @@ export class Registry {
     if (owner === undefined) return;
     if (owner !== hostOwner) this.#formerOwners.set(sbdf, owner);
     this.#owners.delete(sbdf);
+    this.#lent.delete(sbdf);
     this.#released.next();
   }
 

@@ -67,6 +67,12 @@ async function judge(world: World): Promise<readonly string[]> {
   await expect.poll(() => registry.ownerOf(nic.sbdf) ?? world.functionState).toBe('hidden');
   const wasGiven = events.some(({ type }) => type === 'guest.left' || type === 'function.state');
   require(wasGiven, 'nobody has served it');
+  // One that the daemon has served its worker has reset.
+  const whose = events.findLast(({ type }) => type === 'guest.left' || type === 'guest.takenOver');
+  if (whose?.type === 'guest.left') {
+    const at = events.indexOf(whose);
+    require(events.slice(at).some(({ type }) => type === 'reset.completed'), 'the function was not reset');
+  }
   return wrong;
 }
 
