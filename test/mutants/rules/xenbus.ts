@@ -72,7 +72,7 @@ export const xenbus: readonly Mutant[] = [
     file: 'src/backend/xenbus-writer.ts',
     find: '      this.#fence.check();\n    }, begun);',
     put: '    }, begun);',
-    tests: ['test/backend/xenbus-writer.test.ts', 'test/backend/kernel-guests.test.ts'],
+    tests: ['test/backend/kernel-race/kernel-race.test.ts'],
   },
   {
     name: 'the right function is said to be exported, after it was renumbered',

@@ -145,7 +145,7 @@ export const xenstored: readonly Mutant[] = [
     name: 'a guest connects as often as it may and no more',
     source: 'a connection costs the daemon more than a request',
     file: 'src/xenstore/server/listener.ts',
-    find: 'this.#connectionsLeft >= 0 && ',
+    find: '    if (this.#connectionsLeft < 0) this.#takeRest();\n',
     put: '',
     tests: tests('listener'),
   },
