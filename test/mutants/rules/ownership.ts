@@ -6,8 +6,8 @@ export const ownership: readonly Mutant[] = [
     name: 'a function that a guest has is given to no other',
     source: 'one owner a function',
     file: 'src/backend/registry.ts',
-    find: '    if (owner === domid) return entry;\n    if (owner !== undefined) throw inUse(sbdf, owner);\n',
-    put: '    if (owner === domid) return entry;\n',
+    find: "    if (owner !== undefined) throw inUse(sbdf, owner);\n    if (stateOf(entry) !== 'hidden')",
+    put: "    if (stateOf(entry) !== 'hidden')",
     tests: ['test/backend/registry.test.ts'],
   },
   {
