@@ -67,14 +67,6 @@ export const xenbus: readonly Mutant[] = [
     tests: ['test/backend/xenbus-writer.test.ts'],
   },
   {
-    name: 'nothing is written into the directory of a guest that the kernel serves',
-    source: 'a guest has one back-end',
-    file: 'src/backend/xenbus-writer.ts',
-    find: '      this.#fence.check();\n    }, begun);',
-    put: '    }, begun);',
-    tests: ['test/backend/kernel-race/kernel-race.test.ts'],
-  },
-  {
     name: 'the right function is said to be exported, after it was renumbered',
     source: 'libxl_pci.c renumbers after a detach',
     file: 'src/backend/xenbus-writer.ts',

@@ -142,14 +142,6 @@ export const xenstored: readonly Mutant[] = [
     tests: tests('daemon'),
   },
   {
-    name: 'a guest connects as often as it may and no more',
-    source: 'a connection costs the daemon more than a request',
-    file: 'src/xenstore/server/listener.ts',
-    find: '    if (this.#connectionsLeft < 0) this.#takeRest();\n',
-    put: '',
-    tests: tests('listener'),
-  },
-  {
     name: 'a domain is charged for the time that its requests took',
     source: 'domains share the daemon, not connections',
     file: 'src/xenstore/server/turns.ts',
