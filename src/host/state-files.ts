@@ -121,16 +121,16 @@ function removeFile(path: string): void {
 
 /**
  * Undefined when the directory was there, else what was made. Node's own recursive mkdir goes round in circles for ever where no
- * directory can be made, as in /proc.
+ * directory can be made, as in /proc. Another thread may make the same directories at the same time, so that a second try decides.
  */
-function make(path: string): Stats | undefined {
+function make(path: string, isSecondTry = false): Stats | undefined {
   try {
     mkdirSync(path, 0o700);
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return undefined;
-    if (codeOf(error) !== 'ENOENT' || existsSync(dirname(path))) throw error;
-    make(dirname(path));
-    mkdirSync(path, 0o700);
+    if (codeOf(error) !== 'ENOENT' || isSecondTry) throw error;
+    if (!existsSync(dirname(path))) make(dirname(path));
+    return make(path, true);
   }
   return lstatSync(path);
 }
