@@ -22,7 +22,9 @@ test('the supervisor of the README runs, and leaves nothing running', async () =
     child.stderr.setEncoding('utf8').on('data', (text: string) => (printed += text));
     const [code] = (await once(child, 'close')) as [number | null];
     expect(printed).toMatch(/^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7] is ready for a guest$/m);
-    expect(printed).toMatch(/^\[\{"sbdf":"[^"]+","state":"hidden","resettingSince":null,"owner":null,"reason":null\}\]$/m);
+    expect(printed).toMatch(
+      /^\[\{"sbdf":"[^"]+","state":"hidden","resettingSince":null,"owner":null,"reason":null\}\]$/m,
+    );
     expect(printed).toMatch(/^backend\.state {2}draining stopped$/m);
     expect(code).toBe(0);
     expect(await readdir(join(directory, 'xenstored'))).toEqual([]);
