@@ -8,6 +8,8 @@ start_daemon() {
   {
     pciback serve "$@" 2>>"$logs/daemon.log" </dev/null &
     echo $! >/run/daemon.pid
+    wait $!
+    echo "daemon $! has ended: status $?" >>"$logs/daemon.log"
   } | record &
 }
 
