@@ -27,7 +27,7 @@ export interface Invocation<Table extends Options = Options> {
 
 export interface Context {
   readonly output: Output;
-  /** Aborted by the first SIGINT or SIGTERM: the command undoes what is half done and ends. */
+  /** Aborted by the first SIGINT, SIGTERM, or SIGHUP unless the command is a daemon: the command undoes what is half done and ends. */
   readonly signal: AbortSignal;
 }
 

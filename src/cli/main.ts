@@ -19,9 +19,12 @@ const echo = 500;
 
 // The first signal lets the command undo what is half done; the second one ends it as if nobody listened.
 const interruption = new AbortController();
-const signals = ['SIGINT', 'SIGTERM'] as const;
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 let interrupted: number | undefined;
+const output = new Output();
 const interrupt = (signal: NodeJS.Signals): void => {
+  // A terminal that is closed is a reader that has gone. Node.js takes back what nohup(1) asks for.
+  if (signal === 'SIGHUP' && !output.waitsForReader) return;
   const now = performance.now();
   interrupted ??= now;
   interruption.abort(new Interrupted(signal));
@@ -34,8 +37,6 @@ function endBy(signal: NodeJS.Signals): void {
   for (const each of signals) process.off(each, interrupt);
   process.kill(process.pid, signal);
 }
-
-const output = new Output();
 
 /** Writes what can be written soon. */
 const farewell = (): void => {

@@ -12,7 +12,7 @@ export const serve = defineCommand({
   description: [
     'Serves guests until it is told to stop, and prints what happens as NDJSON. "backend.ready" is printed when guests that',
     'were running are served again and what --hide names is hidden. SIGTERM closes all guests and gives their functions back; a',
-    'daemon that is killed leaves them running, and the next one goes on where it was.',
+    'daemon that is killed leaves them running, and the next one goes on where it was. It outlives the terminal it was started from.',
     '',
     'On Xen it also hides what pciback.hide= or xen-pciback.hide= on the command line of the kernel names, takes guests over from',
     "the kernel's xen-pciback before their front-ends are up, and refuses functions that no IOMMU confines.",

@@ -77,6 +77,32 @@ it.each(['serve', 'serve --stand-in'])(
   },
 );
 
+it.each(['serve', 'serve --stand-in'])('%s goes on when its terminal is closed', async (words) => {
+  const directory = await makeDirectory();
+  const child = start([...words.split(' '), '--loopback', directory], {}, true);
+  const last = words === 'serve' ? '"backend.ready"' : '"backend.standIn"';
+  await new Promise<void>((resolve) => {
+    child.stdout.on('data', (text: Buffer) => {
+      if (text.toString().includes(last)) resolve();
+    });
+  });
+  // As the kernel does: to the whole group.
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGHUP');
+  expect((await run(['status', '--loopback', directory])).code).toBe(0);
+  child.kill('SIGTERM');
+  expect((await finish(child)).code).toBe(0);
+});
+
+it('demo leaves nothing behind when its terminal is closed', async () => {
+  const TMPDIR = await makeDirectory();
+  const child = start(['demo'], { TMPDIR });
+  child.stdout.on('data', (text: Buffer) => {
+    if (text.toString().includes('Starting two guests')) child.kill('SIGHUP');
+  });
+  expect((await finish(child)).signal).toBe('SIGHUP');
+  expect(await readdir(TMPDIR)).toEqual([]);
+});
+
 it.each([['explain', '03:00.0'], ['list'], ['reset', '03:00.0', '--dry-run'], ['watch']])(
   '%s does not wait for a daemon that does not answer',
   async (...words) => {
@@ -90,8 +116,10 @@ it.each([['explain', '03:00.0'], ['list'], ['reset', '03:00.0', '--dry-run'], ['
     const child = start(words, { PCIBACK_LOOPBACK: directory });
     const finished = finish(child);
     await asked;
+    const interrupted = performance.now();
     child.kill('SIGINT');
     const { code, signal, stderr } = await finished;
+    expect(performance.now() - interrupted).toBeLessThan(40_000);
     // A command that waits until its call is given up says so, and ends with an exit code.
     expect([code ?? signal, stderr]).toEqual([words[0] === 'watch' ? 0 : 'SIGINT', '']);
   },
