@@ -326,7 +326,9 @@ describe('an orderly end', () => {
     await using host = await DaemonHost.start(nvme);
     await using guest = await Script.begin(host, 1);
     await guest.connect(nvme);
+    const begin = performance.now();
     expect(await host.stop('SIGTERM')).toBe(0);
+    expect(performance.now() - begin).toBeLessThan(80_000);
     expect(host.hardware(nvme).resets).toBe(1);
     await host.serve();
   });

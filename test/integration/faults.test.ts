@@ -16,10 +16,11 @@ import { e1000e, igb, nvme, within, xhci } from './surroundings.ts';
 
 const { Initialising, Initialised, Connected, Closing, Closed, Reconfiguring } = XenbusState;
 
-/** A request is lost that the back-end does not answer as long as the front-end waits for it. */
+/** Linux's front-end gives a request up after 2 s. A machine that others keep busy is given ten times that. */
 const unharmed = (report: LoadReport): void => {
   expect(report).toMatchObject({ lost: 0, wrong: 0, examples: [] });
   expect(report.requests).toBeGreaterThan(20);
+  expect(report.longest).toBeLessThan(20_000);
 };
 
 const deaths = (host: Host): number => host.events.filter(({ type }) => type === 'worker.died').length;

@@ -63,6 +63,7 @@ export class World {
   readonly #subscriptions: Subscription[] = [];
   #hasRing = false;
   #moves = 0;
+  #isToUnclaim = false;
   #retries = 0;
   #todo: Scene['toolstack'];
 
@@ -168,12 +169,23 @@ export class World {
 
   #steps(): Record<string, () => void> {
     const guest = this.platform.pauses > 0 ? {} : this.frontend.steps();
-    const others = { ...this.kernel.steps(), ...guest };
+    const others = { ...this.kernel.steps(), ...guest, ...this.#unclaim() };
     const daemon: Record<string, () => void> = this.#wire.isHolding
       ? { daemon: () => this.#wire.deliver() }
       : {};
     const isAtRest = Object.keys({ ...daemon, ...others }).length === 0;
     return { ...daemon, ...others, ...(isAtRest ? this.#toolstack() : {}) };
+  }
+
+  /** What libxl does last, when the directories have gone. */
+  #unclaim(): Record<string, () => void> {
+    if (!this.#isToUnclaim) return {};
+    return {
+      'toolstack takes its claim back': () => {
+        this.#isToUnclaim = false;
+        this.nodes.remove(claimPath(nic.sbdf));
+      },
+    };
   }
 
   /** Each of it in one transaction, as libxl does it. */
@@ -211,7 +223,7 @@ export class World {
     const { nodes } = this;
     nodes.remove(frontend);
     nodes.remove(backendPath(domid).replace(/\/0$/, ''));
-    nodes.remove(claimPath(nic.sbdf));
+    this.#isToUnclaim = true;
     if (!isEnd) return;
     this.isAlive = false;
     this.#wire.setting.become(domid, undefined);
