@@ -9,7 +9,7 @@ import type { GuestWorker } from './guest-worker.ts';
 import { Guests } from './guests.ts';
 import { HostFunctions } from './host-functions.ts';
 import { LifeNotes } from './life-notes.ts';
-import { endPauses, pauseStore } from './pause.ts';
+import { endPauses, type Pauses, pauseStore } from './pause.ts';
 import { Records } from './records.ts';
 import { Registry } from './registry.ts';
 import { type ServedRing, resumeGuests, ringStore, servedByUs } from './resume.ts';
@@ -45,7 +45,7 @@ export interface Engine {
 export interface Inheritance {
   readonly registry: Registry;
   readonly rings: FileStore<ServedRing>;
-  readonly pauses: FileStore<true>;
+  readonly pauses: Pauses;
   /** Workers that go on with its guests. */
   readonly resumed: Map<number, GuestWorker>;
 }

@@ -8,10 +8,17 @@ import { FileStore, type StoreOptions } from './store.ts';
 /** Milliseconds that a guest is stopped at most: the kernel resets functions meanwhile, and one of these may hang. */
 const longestPause = 30_000;
 
-type Pausing = Pick<Platform, 'pauseDomain'>;
+type Pausing = Pick<Platform, 'pauseDomain' | 'domainIdentity'>;
 
-export const pauseStore = (directory: string, options?: StoreOptions): FileStore<true> =>
-  new FileStore(directory, (value): value is true => value === true, options);
+/** The domains that stand still, by id; each with its identity, because the next one that has its id may be meant to stand. */
+export type Pauses = FileStore<string | null>;
+
+export const pauseStore = (directory: string, options?: StoreOptions): Pauses =>
+  new FileStore(
+    directory,
+    (value): value is string | null => value === null || typeof value === 'string',
+    options,
+  );
 
 /**
  * Does some work while a domain stands still, and lets it go on whatever comes of that. Rejects when the domain cannot be paused, or
@@ -19,13 +26,13 @@ export const pauseStore = (directory: string, options?: StoreOptions): FileStore
  */
 export async function whilePaused<T>(
   platform: Pausing,
-  pauses: Pick<FileStore<true>, 'put' | 'delete' | 'isSaved'>,
+  pauses: Pick<Pauses, 'put' | 'delete' | 'isSaved'>,
   domid: number,
   work: () => Promise<T>,
 ): Promise<T> {
   const key = String(domid);
   // Known before it is so: a domain that a killed daemon left standing would stand for ever.
-  pauses.put(key, true);
+  pauses.put(key, platform.domainIdentity(domid));
   try {
     if (!pauses.isSaved(key)) throw notSaved(domid);
     platform.pauseDomain(domid, true);
@@ -52,16 +59,18 @@ export async function whilePaused<T>(
 /** Lets domains go on that a killed daemon has left standing. */
 export function endPauses(
   platform: Pausing,
-  pauses: FileStore<true>,
+  pauses: Pauses,
   emit: (event: BackendEvent) => void,
 ): void {
   const damaged: string[] = [];
-  // The name says it all.
-  for (const key of [...pauses.load((name) => damaged.push(name)).keys(), ...damaged]) {
+  const known = pauses.load((name) => damaged.push(name));
+  // One that is told by the name of its file alone goes on, too: to stand for ever is worse.
+  for (const key of [...known.keys(), ...damaged]) {
     const domid = parseDecimal(key, lastDomid);
     if (domid === undefined) continue;
     try {
-      platform.pauseDomain(domid, false);
+      const isAnother = known.has(key) && known.get(key) !== platform.domainIdentity(domid);
+      if (!isAnother) platform.pauseDomain(domid, false);
     } catch (error) {
       emit(makeEvent('warning', { domid, ...failureDetails(error) }));
     }

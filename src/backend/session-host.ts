@@ -8,6 +8,7 @@ import type { GuestWorker } from './guest-worker.ts';
 import type { HostFunctions } from './host-functions.ts';
 import type { Registry } from './registry.ts';
 import type { ServedRing } from './resume.ts';
+import type { Pauses } from './pause.ts';
 import type { FileStore } from './store.ts';
 
 /** What the session of a guest shares with the daemon it belongs to. */
@@ -25,7 +26,7 @@ export interface SessionHost {
   /** By domain, for a successor when this process is killed. */
   readonly rings: FileStore<ServedRing>;
   /** Guests that were stopped for the moment of a takeover, for a successor when this process is killed in it. */
-  readonly pauses: FileStore<true>;
+  readonly pauses: Pauses;
   /** Workers that go on with guests of a predecessor, until the sessions of these take them over. */
   readonly resumed: Map<number, GuestWorker>;
   readonly emit: (event: BackendEvent) => void;

@@ -2,6 +2,7 @@
  * Whose turn it is to serve the guests of a host: whoever has the lock, which the kernel takes from a process that dies. A
  * stand-in waits for that; a daemon that is started while a stand-in serves asks it to hand over.
  */
+import { deadlineSignal } from '../deadline.ts';
 import { PcibackError } from '../errors.ts';
 import { type FileLock, lockFile, waitForLock } from '../host/index.ts';
 import { ControlClient } from '../monitor/index.ts';
@@ -55,7 +56,8 @@ function lockOf({ state }: Place): FileLock | false {
 /** Asks the stand-in that serves the guests to hand over, and waits until it has. Rejects with DAEMON-RUNNING or STATE-NOT-SAVED. */
 export async function takeOver(place: Place, signal: AbortSignal): Promise<FileLock> {
   const refused = new AbortController();
-  const limits = [signal, refused.signal, AbortSignal.timeout(handOverPatience)];
+  const limit = deadlineSignal(handOverPatience);
+  const limits = [signal, refused.signal, limit.signal];
   const lock = waitForLock(place.state.lock, AbortSignal.any(limits));
   // Waits before it asks, so that no other daemon comes in between.
   const asked = whileAsking(place, (holder) => holder.call('handOver')).catch((error: unknown) =>
@@ -68,6 +70,7 @@ export async function takeOver(place: Place, signal: AbortSignal): Promise<FileL
     if (error instanceof PcibackError && error.reason === 'STATE-NOT-SAVED') throw error;
     throw running(place, error);
   } finally {
+    limit.cancel();
     await asked;
   }
 }

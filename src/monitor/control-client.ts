@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { deadlineSignal } from '../deadline.ts';
 import { PcibackError, reasons, type Reason } from '../errors.ts';
 import { type ControlError, type ControlReply, longestLine, splitLines } from './control-line.ts';
 
@@ -61,17 +62,18 @@ export class ControlClient {
     signal?.throwIfAborted();
     if (this.#gone) throw this.#gone;
     const id = this.#nextId++;
-    const limit = AbortSignal.timeout(timeoutMs);
-    const ended = AbortSignal.any(signal ? [limit, signal] : [limit]);
+    const limit = deadlineSignal(timeoutMs);
+    const ended = AbortSignal.any(signal ? [limit.signal, signal] : [limit.signal]);
     try {
       return await new Promise<Result>((resolve, reject) => {
         this.#calls.set(id, { resolve: (result) => resolve(result as Result), reject });
         ended.addEventListener('abort', () =>
-          reject(limit.aborted ? slow(method, timeoutMs) : signal?.reason),
+          reject(limit.signal.aborted ? slow(method, timeoutMs) : signal?.reason),
         );
         this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
       });
     } finally {
+      limit.cancel();
       this.#calls.delete(id);
     }
   }

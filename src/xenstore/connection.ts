@@ -1,3 +1,4 @@
+import { parts } from '../deadline.ts';
 import { count, type XenstoreCounters } from './counters.ts';
 import { ConnectionLost, XenstoreError } from './errors.ts';
 import type { OpenTransport, Transport } from './transport.ts';
@@ -23,7 +24,7 @@ export interface Request {
 
 interface Pending extends Request {
   readonly requestId: number;
-  /** Counts from when it leaves; waiting for a turn is not the daemon's fault. */
+  /** The wait after which it is given up. Counts from when it leaves; waiting for a turn is not the daemon's fault. */
   deadline: number;
   readonly resolve: (payload: Uint8Array) => void;
   readonly reject: (error: Error) => void;
@@ -59,6 +60,8 @@ export class Connection {
   #outgoing: Pending[] = [];
   #lastId = 0;
   #watchdog: NodeJS.Timeout | undefined;
+  /** How many waits have ended: see `deadline.ts`. */
+  #waits = 0;
   #lost: ConnectionLost | undefined;
 
   /** Rejects with what `open` rejects with. */
@@ -129,9 +132,9 @@ export class Connection {
     const outgoing = this.#outgoing;
     this.#outgoing = [];
     if (this.#lost) return;
-    const deadline = performance.now() + this.#options.requestTimeoutMs;
-    for (const pending of outgoing) pending.deadline = deadline;
-    this.#watchdog ??= this.#watch(this.#options.requestTimeoutMs);
+    // The wait that is under way has begun before.
+    for (const pending of outgoing) pending.deadline = this.#waits + parts + 1;
+    this.#watch();
     this.#transport?.send(encodeMessages(outgoing));
   }
 
@@ -173,20 +176,16 @@ export class Connection {
     if (next) this.#send(next);
   }
 
-  /**
-   * One timer for all requests: they time out in the order in which they were sent. When the time is up the stream is read
-   * once more before anything is concluded: it may be this program that was held up, not the daemon.
-   */
-  #watch(milliseconds: number): NodeJS.Timeout {
-    const look = (): void => {
+  /** One timer for all requests: they time out in the order in which they were sent. */
+  #watch(): void {
+    this.#watchdog ??= setTimeout(() => {
       this.#watchdog = undefined;
+      this.#waits += 1;
       const oldest = this.#inFlight.values().next().value;
       if (!oldest || this.#lost) return;
-      const left = oldest.deadline - performance.now();
-      if (left > 0) this.#watchdog = this.#watch(left);
+      if (oldest.deadline > this.#waits) this.#watch();
       else this.#timeOut(oldest);
-    };
-    return setTimeout(() => setImmediate(look), milliseconds).unref();
+    }, this.#options.requestTimeoutMs / parts).unref();
   }
 
   #timeOut({ type, subject }: Pending): void {

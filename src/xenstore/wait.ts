@@ -1,4 +1,5 @@
 import type { Observable, Subscription } from 'rxjs';
+import { onDeadline } from '../deadline.ts';
 import { PcibackError } from '../errors.ts';
 import type { XenstoreReader } from './access.ts';
 import { ConnectionLost } from './errors.ts';
@@ -34,7 +35,7 @@ export async function waitFor<T>(
   const watched = new Map<string, Subscription>();
   const doorbell = new Doorbell();
   const fail = (error: unknown): void => doorbell.break(error);
-  const timer = setTimeout(() => fail(timedOut(options)), options.timeoutMs);
+  const cancel = onDeadline(options.timeoutMs, () => fail(timedOut(options)));
   const abort = (): void => fail(options.signal?.reason);
   options.signal?.addEventListener('abort', abort);
   try {
@@ -58,7 +59,7 @@ export async function waitFor<T>(
       await Promise.race([doorbell.rung, doorbell.broken]);
     }
   } finally {
-    clearTimeout(timer);
+    cancel();
     options.signal?.removeEventListener('abort', abort);
     for (const subscription of watched.values()) subscription.unsubscribe();
   }

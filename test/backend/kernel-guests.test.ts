@@ -105,6 +105,24 @@ describe('a guest is taken from the kernel', () => {
     expect(left).toBe(0);
     killed.close();
   });
+
+  test('and the next domain that has its id stands when the toolstack wants it to', async () => {
+    const { loopback, platform, guests, begin } = await kernelHost();
+    await begin(5, Initialising);
+    platform.serves.add(5);
+    const next = new KernelPlatform(loopback.directory);
+    next.domainIdentity = () => 'another one';
+    const directory = join(loopback.directory, 'state/paused');
+    let left = 0;
+    platform.letGo = async () => {
+      endPauses(next, pauseStore(directory), () => undefined);
+      left = pauseStore(directory).load(() => undefined).size;
+    };
+    await guests.follow([5]);
+    expect(next.done).toEqual([]);
+    expect(left).toBe(0);
+    next.close();
+  });
 });
 
 describe('where the kernel’s driver is loaded', () => {

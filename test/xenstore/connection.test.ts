@@ -161,6 +161,22 @@ describe('requests', () => {
     client.close();
   });
 
+  test('are not given up when this program is held up again and again', async () => {
+    const heldUp = (turns: number, then: () => void): void => {
+      const end = performance.now() + 40;
+      while (performance.now() < end);
+      if (turns === 0) then();
+      else setImmediate(() => heldUp(turns - 1, then));
+    };
+    const server = new ScriptedServer((message, connection) => {
+      heldUp(3, () => connection.value(message, 'x'));
+    });
+    const client = await server.client({ requestTimeoutMs: 20 });
+    expect(await client.read('/a')).toBe('x');
+    expect(client.counters.timeouts).toBe(0);
+    client.close();
+  });
+
   test('that wait their turn for long are in time', async () => {
     const server = new ScriptedServer((message, connection) => {
       setTimeout(() => connection.value(message, 'x'), 5);

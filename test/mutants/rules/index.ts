@@ -5,6 +5,7 @@ import { host } from './host.ts';
 import { monitor } from './monitor.ts';
 import { ownership } from './ownership.ts';
 import { ring } from './ring.ts';
+import { state } from './state.ts';
 import { toolstack } from './toolstack.ts';
 import { xenbus } from './xenbus.ts';
 import { xenstored } from './xenstored.ts';
@@ -14,6 +15,7 @@ export const mutants: readonly Mutant[] = [
   ...filter,
   ...ring,
   ...ownership,
+  ...state,
   ...xenbus,
   ...xenstored,
   ...toolstack,

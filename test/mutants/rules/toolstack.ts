@@ -82,4 +82,12 @@ export const toolstack: readonly Mutant[] = [
     put: 'if (kind !== undefined) return;',
     tests: ['test/topology/vpci.test.ts'],
   },
+  {
+    name: 'a host bridge is given to no guest',
+    source: 'the host reaches its bus through it',
+    file: 'src/topology/exportable.ts',
+    find: '  if (hostBridge) {\n',
+    put: "  if (hostBridge && kind === 'vpci') {\n",
+    tests: ['test/topology/passthrough.test.ts', 'test/backend/host-functions.test.ts'],
+  },
 ];

@@ -165,4 +165,28 @@ export const xenstored: readonly Mutant[] = [
     put: 'new MessageParser(0xfff_ffff + maxPayload)',
     tests: tests('daemon', 'golden'),
   },
+  {
+    name: 'a domain whose requests take long rests',
+    source: 'one thread serves all domains',
+    file: 'src/xenstore/server/turns.ts',
+    find: '      if (took > longWork) this.#rest(domain, this.#time.worked() - worked);\n',
+    put: '',
+    tests: ['test/xenstore/server/turns.test.ts'],
+  },
+  {
+    name: 'a domain that was idle has saved nothing up',
+    source: 'one thread serves all domains',
+    file: 'src/xenstore/server/turns.ts',
+    find: 'domain.charged = Math.max(domain.charged, this.#charged);',
+    put: 'domain.charged = Math.max(domain.charged, 0);',
+    tests: ['test/xenstore/server/turns.test.ts'],
+  },
+  {
+    name: 'a guest makes so many connections a second and no more',
+    source: 'each costs more than a request does',
+    file: 'src/xenstore/server/listener.ts',
+    find: 'return this.#connectionsLeft >= 0 && this.#sessions.size < atATime;',
+    put: 'return this.#sessions.size < atATime;',
+    tests: ['test/xenstore/server/listener.test.ts'],
+  },
 ];
