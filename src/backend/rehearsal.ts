@@ -28,8 +28,11 @@ import { type Engine, type EngineOptions, inherit, openEngine } from './engine.t
 import { follow } from './follow.ts';
 import { StateDirectory, removeTree } from './state-directory.ts';
 
-/** Milliseconds that one step may take; a machine that is emulated needs seconds. */
-const patience = 60_000;
+/**
+ * Milliseconds that one step may take. An emulated machine needs seconds, and minutes beside a guest that never stops asking; whoever
+ * serves meanwhile can wait for that.
+ */
+const patience = 300_000;
 
 interface Stage {
   readonly platform: Platform;

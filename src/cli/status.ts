@@ -38,7 +38,8 @@ function standing({ reachedBy, waitingFor, waitingSince }: GuestStatus): readonl
 /** A toolstack gives names, but a name is as long as its writer likes. */
 const mostOfName = 64;
 
-function guestLines(guest: GuestStatus): readonly string[] {
+/** `reasons`: what has become of functions, by address. */
+function guestLines(guest: GuestStatus, reasons: ReadonlyMap<string, string>): readonly string[] {
   const { domid, name, servedBy, backendState, frontendState, functions } = guest;
   const called = name ? ` (${cutToColumns(plain(name), mostOfName)})` : '';
   const by = servedBy === 'kernel' ? `${servedByKernel}; ` : '';
@@ -51,7 +52,11 @@ function guestLines(guest: GuestStatus): readonly string[] {
     String(denied ?? '-'),
   ];
   const table = formatTable(['FUNCTION', 'IN THE GUEST', 'STATE', 'REQUESTS', 'DENIED'], functions.map(row));
-  return [head, ...[...standing(guest), ...table].map((line) => `  ${line}`)];
+  const lost = functions.flatMap(({ sbdf }) => {
+    const reason = reasons.get(sbdf);
+    return reason === undefined ? [] : [`${sbdf} ${plain(reason)}`];
+  });
+  return [head, ...[...standing(guest), ...table, ...lost].map((line) => `  ${line}`)];
 }
 
 function notSaved({ path, error, since, files }: NonNullable<BackendStatus['stateNotSaved']>): string {
@@ -68,7 +73,10 @@ function show(status: BackendStatus, output: Output): void {
     output.print(`stand-in: ${[taken, next].filter(Boolean).join('; ')}`);
   }
   if (stateNotSaved) output.print(notSaved(stateNotSaved));
-  for (const guest of guests) output.print(['', ...guestLines(guest)]);
+  const reasons = new Map(
+    functions.flatMap(({ sbdf, reason }) => (reason === null ? [] : [[sbdf, reason] as const])),
+  );
+  for (const guest of guests) output.print(['', ...guestLines(guest, reasons)]);
   // Domain 0 stands for the back-end itself.
   const free = functions.filter(({ owner }) => owner === null || owner === 0);
   if (guests.length === 0) output.print(['', 'no guests; give one a function: pciback attach DOMID SPEC']);

@@ -75,6 +75,15 @@ it('says for how long a guest has been waiting', async () => {
   expect(Number(seconds)).toBeLessThan(120);
 });
 
+it('says of a function that a guest has what has become of it', async () => {
+  const [owned, ...others] = host.functions;
+  if (!owned) throw new Error('no function');
+  host.functions = [{ ...owned, reason: 'was taken from its stub: e1000e has it' }, ...others];
+  expect(await runHere(['status'], host.env)).toContain(
+    '\n  0000:03:00.0  0000:00:00.00  bound  12        3\n  0000:03:00.0 was taken from its stub: e1000e has it\n',
+  );
+});
+
 it('says of an HVM guest that its device model reaches the function, and so does list', async () => {
   const [guest] = host.guests;
   if (!guest) throw new Error('no guest');
