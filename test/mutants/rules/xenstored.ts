@@ -169,7 +169,7 @@ export const xenstored: readonly Mutant[] = [
     name: 'a domain whose requests take long rests',
     source: 'one thread serves all domains',
     file: 'src/xenstore/server/turns.ts',
-    find: '      if (took > longWork) this.#rest(domain, this.#time.worked() - worked);\n',
+    find: '      if (now - begin > longWork) this.#rest(domain, this.#time.worked() - worked);\n',
     put: '',
     tests: ['test/xenstore/server/turns.test.ts'],
   },

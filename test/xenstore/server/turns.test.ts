@@ -8,13 +8,17 @@ class PlayedTime implements Time {
   #now = 0;
   #worked = 0;
   #soon: (() => void)[] = [];
+  /** Milliseconds that each look at a clock takes, as on an emulated processor. */
+  slowness = 0;
   readonly #later: { readonly at: number; readonly turn: () => void }[] = [];
 
   now(): number {
+    this.#now += this.slowness;
     return this.#now;
   }
 
   worked(): number {
+    this.#now += this.slowness;
     return this.#worked;
   }
 
@@ -217,6 +221,16 @@ describe('requests that take long', () => {
     time.run(1000);
     expect(time.worked() / 0.02).toBeGreaterThan(15);
   });
+});
+
+it('some request is handled in each turn, however slow the machine is', () => {
+  const time = new PlayedTime();
+  time.slowness = 1;
+  const turns = new Turns(time);
+  const senders = [...connections(time, 0, 2, 1, 10), ...connections(time, 5, 2, 1, 10)];
+  for (const sender of senders) turns.add(sender);
+  time.run(10_000);
+  expect(senders.map(({ served }) => served)).toEqual([10, 10, 10, 10]);
 });
 
 it('a domain that was idle has saved nothing up', () => {
