@@ -26,7 +26,10 @@ export function onDeadline(milliseconds: number, missed: () => void): () => void
 }
 
 /** A signal that is aborted with the deadline, and what cancels it. */
-export function deadlineSignal(milliseconds: number): { readonly signal: AbortSignal; cancel(): void } {
+export function deadlineSignal(milliseconds: number): {
+  readonly signal: AbortSignal;
+  readonly cancel: () => void;
+} {
   const controller = new AbortController();
   return { signal: controller.signal, cancel: onDeadline(milliseconds, () => controller.abort()) };
 }

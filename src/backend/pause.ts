@@ -57,11 +57,7 @@ export async function whilePaused<T>(
 }
 
 /** Lets domains go on that a killed daemon has left standing. */
-export function endPauses(
-  platform: Pausing,
-  pauses: Pauses,
-  emit: (event: BackendEvent) => void,
-): void {
+export function endPauses(platform: Pausing, pauses: Pauses, emit: (event: BackendEvent) => void): void {
   const damaged: string[] = [];
   const known = pauses.load((name) => damaged.push(name));
   // One that is told by the name of its file alone goes on, too: to stand for ever is worse.

@@ -45,7 +45,7 @@ export class LoopbackHost implements AsyncDisposable {
 
   /** Starts the daemon and waits until it is ready. */
   async serve(hide: string, ...more: readonly string[]): Promise<void> {
-    const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, ...more];
+    const options = ['serve', '--loopback', this.directory, '--sysfs', this.#tree, '--workers', '1', ...more];
     if (hide !== '') options.push('--hide', hide);
     const daemon = spawn(process.execPath, [pciback, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#daemon = daemon;

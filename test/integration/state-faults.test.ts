@@ -175,13 +175,14 @@ describe.each(['ENOSPC', 'EIO', 'EROFS', 'EACCES', 'EISDIR'])('%s', (code) => {
   });
 });
 
-test('a thousand times that a guest comes and goes are not written a thousand times', async () => {
+test('a guest that comes and goes again and again is not written down each time', async () => {
   const { host, files } = await begin(() => undefined);
   const guest = await Script.begin(host, 1);
   await guest.connect(e1000e);
+  const flaps = 200;
   const before = files.changes;
   const began = performance.now();
-  for (let flap = 0; flap < 1000; flap++) {
+  for (let flap = 0; flap < flaps; flap++) {
     for (const state of [Closing, Closed]) {
       await guest.writeFront({ state });
       await guest.untilBack('state', state);
@@ -193,7 +194,7 @@ test('a thousand times that a guest comes and goes are not written a thousand ti
   }
   const seconds = (performance.now() - began) / 1000;
   const writes = files.changes - before;
-  console.log(`1000 flaps in ${seconds.toFixed(1)} s: ${writes} writes`);
+  console.log(`${flaps} flaps in ${seconds.toFixed(1)} s: ${writes} writes`);
   // Two files, each four times at once and twice a second.
   expect(writes).toBeLessThanOrEqual(2 * (4 + 2 * seconds + 2));
   expect(await guest.read(0)).toEqual({ err: 0, value: answers.e1000e });
