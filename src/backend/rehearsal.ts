@@ -32,7 +32,7 @@ import { StateDirectory, removeTree } from './state-directory.ts';
  * Milliseconds that one step may take. An emulated machine needs seconds, and minutes beside a guest that never stops asking; whoever
  * serves meanwhile can wait for that.
  */
-const patience = 300_000;
+const patience = 120_000;
 
 interface Stage {
   readonly platform: Platform;
