@@ -6,26 +6,13 @@
  *     --from N        begins with the Nth; without it a bounded run begins anywhere, so that none is always left out
  *     --jobs N        so many at a time; as many as there are processors, without it
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Mutant } from './mutant.ts';
 import { mutants } from './rules/index.ts';
+import { staleness } from './staleness.ts';
 import { BuildFailed, Tree } from './tree.ts';
 import { type Verdict, runTests } from './trial.ts';
-
-const root = join(import.meta.dirname, '../..');
-
-/** Why a mutant says nothing any more; undefined when it is up to date. */
-function staleness({ file, find, put, tests }: Mutant): string | undefined {
-  if (!existsSync(join(root, file))) return `there is no ${file}`;
-  const found = readFileSync(join(root, file), 'utf8').split(find).length - 1;
-  if (found !== 1) return `its text occurs ${found} times in ${file}`;
-  if (put === find) return 'nothing would change';
-  const missing = tests.find((name) => !existsSync(join(root, name)));
-  return missing === undefined ? undefined : `there is no ${missing}`;
-}
 
 async function tryOut(tree: Tree, mutant: Mutant): Promise<Verdict> {
   try {

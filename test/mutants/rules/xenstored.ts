@@ -145,7 +145,7 @@ export const xenstored: readonly Mutant[] = [
     name: 'a domain is charged for the time that its requests took',
     source: 'domains share the daemon, not connections',
     file: 'src/xenstore/server/turns.ts',
-    find: 'domain.charged += took * ',
+    find: 'domain.charged += (now - begin) * ',
     put: 'domain.charged += 0 * ',
     tests: tests('turns'),
   },
