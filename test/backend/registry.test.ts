@@ -63,6 +63,19 @@ describe('a function', () => {
     expect(registry.ownerOf(sbdf)).toBe(5);
   });
 
+  it('that a guest has by other hands is its own, and none that a session gives back', () => {
+    const registry = registryOf();
+    expect(registry.lend(sbdf, 5)).toBe(true);
+    expect([registry.ownerOf(sbdf), registry.isLent(sbdf, 5), registry.ownedBy(5)]).toEqual([5, true, []]);
+    expect([registry.lend(sbdf, 6), reasonOf(() => registry.claim(sbdf, 6))]).toEqual([
+      false,
+      'FUNCTION-IN-USE',
+    ]);
+    // A session of ours begins to serve the guest after all.
+    registry.claim(sbdf, 5);
+    expect([registry.isLent(sbdf, 5), registry.ownedBy(5)]).toEqual([false, [sbdf]]);
+  });
+
   it('that is quarantined is nobody’s, and given to nobody', () => {
     const registry = registryOf();
     registry.claim(sbdf, 5);

@@ -144,6 +144,19 @@ describe('a file that changes all the time', () => {
     expect(disk.get('/s/a')).toBe('now');
   });
 
+  test('has its last change written although another one’s turn comes first', () => {
+    const { disk, save } = begin();
+    const exhaust = (path: string): void => {
+      for (let change = 1; change <= 10; change++) save(path, String(change), 'soon');
+    };
+    exhaust('/s/a');
+    vi.advanceTimersByTime(400);
+    exhaust('/s/b');
+    expect([disk.get('/s/a'), disk.get('/s/b')]).toEqual(['4', '4']);
+    vi.advanceTimersByTime(1000);
+    expect([disk.get('/s/a'), disk.get('/s/b')]).toEqual(['10', '10']);
+  });
+
   test('is not tried more often because it cannot be written', () => {
     const { state, save } = begin();
     state.broken = 'ENOSPC';

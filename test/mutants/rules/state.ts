@@ -88,7 +88,7 @@ export const state: readonly Mutant[] = [
     file: 'src/backend/fence.ts',
     find: '  close(): void {\n    this.#isClosed = true;\n',
     put: '  close(): void {\n',
-    tests: ['test/backend/kernel-race/kernel-race.test.ts', 'test/backend/guest-session.test.ts'],
+    tests: ['test/backend/fence.test.ts'],
   },
   {
     name: 'what the kernel has given to a guest is not given back by us',
@@ -96,7 +96,7 @@ export const state: readonly Mutant[] = [
     file: 'src/backend/registry.ts',
     find: 'owner === domid && !this.#lent.has(sbdf))',
     put: 'owner === domid)',
-    tests: ['test/backend/kernel-race/kernel-race.test.ts', 'test/backend/kernel-guests.test.ts'],
+    tests: ['test/backend/registry.test.ts'],
   },
   {
     name: 'a function is reset once the toolstack has let go of it',

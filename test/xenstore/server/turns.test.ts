@@ -172,6 +172,18 @@ describe('domain 0', () => {
     expect(time.now() - before).toBeLessThan(20 * 0.02 + 8 * 0.02 + 0.5);
   });
 
+  it('leaves its turn to others after a few requests, however little each of them costs', () => {
+    const time = new PlayedTime();
+    const turns = new Turns(time);
+    const log: Sender[] = [];
+    const one = new Sender(time, newDomain(0, 0), 0.0001, 100, log);
+    const other = new Sender(time, newDomain(5, 0), 0.0001, 100, log);
+    for (const sender of [one, other]) turns.add(sender);
+    time.run(10);
+    expect(log.length).toBe(200);
+    expect(log.indexOf(other)).toBe(8);
+  });
+
   it('keeps no guest from being served', () => {
     const time = new PlayedTime();
     const turns = new Turns(time);
