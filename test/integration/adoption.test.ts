@@ -204,6 +204,21 @@ describe('what happens while there is no daemon', () => {
     expect(await guest.all()).toEqual({});
   });
 
+  test('the toolstack takes one of two functions away: that one is reset and free, the other one is served', async () => {
+    await using host = await DaemonHost.start(nvme, e1000e);
+    await using guest = await Script.begin(host, 1);
+    await guest.connect(nvme, e1000e);
+    await host.stop('SIGKILL');
+    for (const key of ['key', 'dev', 'vdev', 'opts', 'state']) {
+      await host.xenstore.rm(`${guest.backPath}/${key}-1`);
+    }
+    await guest.writeBack({ num_devs: 1 });
+    await host.serve();
+    await host.untilHidden(e1000e);
+    expect(host.hardware(e1000e).resets).toBe(1);
+    expect(await guest.read(0)).toEqual({ err: 0, value: 0x0010_1b36 });
+  });
+
   test('a domain is destroyed with a request in its page: nobody answers it, and its functions are reset', async () => {
     await using host = await DaemonHost.start(igb, nvme);
     await using guest = await Script.begin(host, 1);

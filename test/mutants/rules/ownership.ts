@@ -114,14 +114,4 @@ export const ownership: readonly Mutant[] = [
     put: '    if (claimant !== -1) return;\n',
     tests: ['test/backend/host-functions.test.ts'],
   },
-  {
-    name: 'what a former domain of the same id has left is given back',
-    source: 'domain ids are used again',
-    file: 'src/backend/guest-effects.ts',
-    find: '    await this.#functions.giveBack(...this.#functions.leftovers());\n',
-    put: '',
-    tests: ['test/integration/adoption.test.ts'],
-    named: 'its id used again',
-    build: 'bundle',
-  },
 ];

@@ -83,7 +83,7 @@ export const xenstored: readonly Mutant[] = [
     file: 'src/xenstore/server/session.ts',
     find: "    if (!isPrivileged(this.domain) && this.domain.transactions > quotas.transactions) refuse('ENOSPC');\n",
     put: '',
-    tests: tests('golden'),
+    tests: tests('limits'),
   },
   {
     name: 'a transaction looks at so many nodes and no more',

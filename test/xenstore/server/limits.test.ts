@@ -30,6 +30,20 @@ test('a transaction of a guest looks at so many nodes, and cannot be committed w
   expect(decodeStrings(ended?.payload ?? Uint8Array.of())).toEqual(['ENOMEM']);
 });
 
+test('a guest begins so many transactions, however many connections it has, and no more until one ends', () => {
+  const setting = new StoreSetting();
+  const guests = [setting.connect(5), setting.connect(5)] as const;
+  const begin = (index: number): string => {
+    const [reply] = guests[index % 2 === 0 ? 0 : 1].ask(MessageType.TRANSACTION_START, Uint8Array.of(0));
+    return decodeStrings(reply?.payload ?? Uint8Array.of())[0] ?? '';
+  };
+  const begun = Array.from({ length: quotas.transactions + 1 }, (_, index) => begin(index));
+  expect(begun.every((id) => /^\d+$/.test(id))).toBe(true);
+  expect([begin(0), begin(1)]).toEqual(['ENOSPC', 'ENOSPC']);
+  guests[0].ask(MessageType.TRANSACTION_END, encodeStrings('F'), Number(begun[0]));
+  expect(begin(1)).toMatch(/^\d+$/);
+});
+
 /** A socket whose other end reads when the test says so. */
 class StuckSocket extends EventEmitter {
   writableNeedDrain = false;
