@@ -4,6 +4,8 @@
 
 #include <climits>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 
 #include "loopback_directory.h"
 #include "memory.h"
@@ -16,6 +18,38 @@ namespace {
 
 constexpr uint32_t kSelf = 0;
 constexpr uint32_t kFirstPort = 2;
+
+// The number from which a directory is searched for a free port. Threads bind and close ports of one directory at the same time, and a
+// port is discarded by its number when its thread has died: a number that was used again would be taken from the next one that has it.
+class PortNumbers {
+ public:
+  uint32_t first(const std::string& where) {
+    const std::lock_guard lock(mutex_);
+    const auto found = next_.find(where);
+    return found == next_.end() ? kFirstPort : found->second;
+  }
+
+  void taken(const std::string& where, uint32_t port) {
+    const std::lock_guard lock(mutex_);
+    // Rehearsals have directories of their own, and come and go.
+    if (next_.size() >= kMostDirectories) next_.clear();
+    uint32_t& next = next_[where];
+    if (next <= port) next = port < kLastPort ? port + 1 : kFirstPort;
+  }
+
+ private:
+  static constexpr size_t kMostDirectories = 256;
+  static constexpr uint32_t kLastPort = 1'000'000'000;
+
+  std::mutex mutex_;
+  std::map<std::string, uint32_t> next_;
+};
+
+PortNumbers& port_numbers() {
+  // Never destroyed: a worker may still bind while the process runs its exit handlers.
+  static auto* only = new PortNumbers;
+  return *only;
+}
 
 struct LoopbackHypervisor {
   std::string where;  // canonical: it names the directory in the table of pirqs
@@ -72,8 +106,10 @@ Failure bind_interdomain(Hypervisor* hypervisor, uint32_t domid, uint32_t remote
   channel.poll_set = Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!channel.poll_set) return from_errno("epoll_create");
 
-  uint32_t local_port = kFirstPort;
+  const std::string& where = mine(hypervisor)->where;
+  uint32_t local_port = port_numbers().first(where);
   if (Failure failure = directory.create_port(kSelf, &local_port, &channel.incoming)) return failure;
+  port_numbers().taken(where, local_port);
   channel.port = local_port;
   Failure failure;
   if (!arm(channel, EPOLL_CTL_ADD)) failure = from_errno("epoll_ctl");

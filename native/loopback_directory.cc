@@ -114,8 +114,9 @@ Failure LoopbackDirectory::create_port(uint32_t domid, uint32_t* port, Fd* out) 
 void LoopbackDirectory::remove_port(uint32_t domid, uint32_t port) const {
   Fd directory;
   if (enter("evt", domid, &directory)) return;
-  unlinkat(directory.get(), decimal(port).c_str(), 0);
+  // The FIFO last: until then nobody else makes a port of this number, whose other end would be removed.
   unlinkat(directory.get(), peer_name(port).c_str(), 0);
+  unlinkat(directory.get(), decimal(port).c_str(), 0);
 }
 
 Failure LoopbackDirectory::open_pirq(uint32_t domid, uint32_t pirq, Fd* out) const {

@@ -40,6 +40,20 @@ describe('opening', () => {
     expect(directory.read('evt/7/9.peer')).toBe('0 4');
   });
 
+  test('a number is not used again: who still knows a port that was closed takes nothing from another', () => {
+    const { directory, ring, hypervisor, front } = setUp();
+    const former = ring.localPort;
+    ring.close();
+    const other = Hypervisor.loopback(directory.path);
+    const next = other.openRing(domid, front.ref, front.port, () => undefined);
+    expect(next.localPort).not.toBe(former);
+    hypervisor.discardPort(former);
+    const name = String(next.localPort);
+    expect(directory.list('evt/0')).toEqual([name, `${name}.peer`]);
+    next.close();
+    other.close();
+  });
+
   test('closing twice, and using what is closed, does nothing', () => {
     const { directory, ring, hypervisor } = setUp();
     ring.close();
