@@ -1,4 +1,5 @@
 /* xenstore over a unix socket: a header of four words, then the payload. One request at a time. */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "foreign.h"
 
 enum { READ = 2, WATCH = 4, BEGIN = 6, END = 7, WRITE = 11, EVENT = 15, ERROR = 16 };
-enum { LONGEST = 4096, ANSWER_TIME = 10000 };
+enum { LONGEST = 4096, ANSWER_TIME = 60000 };
 
 struct header {
     uint32_t type, request, transaction, length;
@@ -33,7 +34,12 @@ bool xs_connect(const char *socket_path)
 static bool readable(int milliseconds)
 {
     struct pollfd wanted = {connection, POLLIN, 0};
-    return poll(&wanted, 1, milliseconds) > 0;
+    int ready;
+    /* A signal that ends the program does not end what it is in the middle of. */
+    do
+        ready = poll(&wanted, 1, milliseconds);
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
 }
 
 static bool take(void *buffer, size_t length)

@@ -188,7 +188,7 @@ describe('what happens while there is no daemon', () => {
     await guest.publish();
     await guest.untilBack('state', Connected);
     expect(await guest.read(0)).toEqual({ err: 0, value: 0x10d3_8086 });
-    expect(await stateOf(host, '0000:41:00.0')).toBe('connected 1');
+    await expect.poll(() => stateOf(host, '0000:41:00.0')).toBe('connected 1');
   });
 
   test('the toolstack takes the whole device away', async () => {
