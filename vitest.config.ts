@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 import { longest, patience } from './test/bounds.ts';
 
 const include = ['test/**/*.test.ts'];
-/** What these count of memory would be another file's as well. */
+/** These count memory, and would count that of other files as well. */
 const alone = [
   'test/ring/operations.test.ts',
   'test/config-space/filter.test.ts',

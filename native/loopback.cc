@@ -31,7 +31,7 @@ class PortNumbers {
 
   void taken(const std::string& where, uint32_t port) {
     const std::lock_guard lock(mutex_);
-    // Rehearsals have directories of their own, and come and go.
+    // Each warm-up has a directory of its own, which is soon removed.
     if (next_.size() >= kMostDirectories) next_.clear();
     uint32_t& next = next_[where];
     if (next <= port) next = port < kLastPort ? port + 1 : kFirstPort;

@@ -96,7 +96,7 @@ export class Registry {
     return this.#formerOwners.get(sbdf);
   }
 
-  /** What a session has given to a guest, and gives back: without what the guest has by other hands. */
+  /** The functions that a session has given to a guest, and that it gives back. Those lent by the kernel's back-end are not among them. */
   ownedBy(domid: number): readonly Sbdf[] {
     return [...this.#owners]
       .filter(([sbdf, owner]) => owner === domid && !this.#lent.has(sbdf))

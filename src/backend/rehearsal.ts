@@ -29,8 +29,8 @@ import { follow } from './follow.ts';
 import { StateDirectory, removeTree } from './state-directory.ts';
 
 /**
- * Milliseconds that one step may take. An emulated machine needs seconds, and minutes beside a guest that never stops asking; whoever
- * serves meanwhile can wait for that.
+ * Milliseconds that one step may take. An emulated machine needs seconds, and minutes beside a guest that never stops asking. The daemon
+ * that serves the guests meanwhile can wait for that.
  */
 const patience = 120_000;
 

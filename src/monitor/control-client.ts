@@ -1,5 +1,4 @@
 import { connect, type Socket } from 'node:net';
-import { deadlineSignal } from '../deadline.ts';
 import { PcibackError, reasons, type Reason } from '../errors.ts';
 import { type ControlError, type ControlReply, longestLine, splitLines } from './control-line.ts';
 
@@ -59,6 +58,8 @@ export class ControlClient {
     params: Readonly<Record<string, unknown>> = {},
     { timeoutMs = 5000, signal }: CallOptions = {},
   ): Promise<Result> {
+    // Loaded with the first call: each file costs the start of a command time, also of one that calls nobody.
+    const { deadlineSignal } = await import('../deadline.ts');
     signal?.throwIfAborted();
     if (this.#gone) throw this.#gone;
     const id = this.#nextId++;

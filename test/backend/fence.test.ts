@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Fence, isEnding } from '../../src/backend/fence.ts';
 
-/** What a fence says: undefined when the session may go on. */
+/** The reason for which a fence refuses; undefined when the session may go on. */
 const refusal = (fence: Fence): string | undefined => {
   try {
     fence.check();

@@ -34,7 +34,7 @@ async function filesOf(...words: readonly string[]): Promise<readonly string[]> 
 test.each([
   ['--version', 10],
   ['--help', 10],
-  ['serve --help', 17],
+  ['serve --help', 16],
   ['attach --help', 30],
 ])('pciback %s loads few files, all of them bundled', async (words, most) => {
   const files = await filesOf(...words.split(' '));

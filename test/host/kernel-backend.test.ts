@@ -14,7 +14,7 @@ import {
 let root: HostRoot;
 let sysfs: string;
 let written: string[];
-/** What a write to an attribute does. */
+/** The effect of a write to an attribute. */
 let onWrite: () => void;
 beforeEach(() => {
   sysfs = mkdtempSync(join(tmpdir(), 'pciback-xen-bus-'));

@@ -179,7 +179,7 @@ test('a guest that comes and goes again and again is not written down each time'
   const { host, files } = await begin(() => undefined);
   const guest = await Script.begin(host, 1);
   await guest.connect(e1000e);
-  const flaps = 200;
+  const flaps = 1000;
   const before = files.changes;
   const began = performance.now();
   for (let flap = 0; flap < flaps; flap++) {

@@ -12,7 +12,7 @@ import { type Choose, type Scene, World, WorldPlatform, nic } from './world.ts';
 
 /** How often another goes first although the daemon could; each more makes it a hundred times as many orders. */
 const preemptions = Number(process.env['PCIBACK_TEST_PREEMPTIONS'] ?? 1);
-const randomOrders = 50;
+const randomOrders = 100;
 const patience = 300_000;
 
 let directory: string;

@@ -177,7 +177,7 @@ export class World {
     return { ...daemon, ...others, ...(isAtRest ? this.#toolstack() : {}) };
   }
 
-  /** What libxl does last, when the directories have gone. */
+  /** libxl takes its claim back last, when the directories have gone. */
   #unclaim(): Record<string, () => void> {
     if (!this.#isToUnclaim) return {};
     return {

@@ -1,4 +1,4 @@
-/** What is noted for the next daemon, and guests that another back-end serves. */
+/** Protections of the state for the next daemon, and of guests that another back-end serves. */
 import type { Mutant } from '../mutant.ts';
 
 export const state: readonly Mutant[] = [
